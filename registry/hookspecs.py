@@ -1,0 +1,54 @@
+"""Every hook of atrous, on one screen.
+
+A plugin is a module (or object) named by an entry point of the group `registry.encoders`. The entry point's
+name is the word that presets write under `encoder.plugin`. The module is imported when its plugin is asked
+for, so it must not import TensorFlow at its top level.
+
+A plugin states the API it was written for with `REGISTRY_API_VERSION = 1`; absent means 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from registry.pyramid import EncoderSpec
+
+__all__ = ["API_VERSION", "hookimpl", "hookspec"]
+
+API_VERSION = 1
+PROJECT = "registry"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def registry_encoders() -> Iterable[EncoderSpec]:
+    """Describe every encoder variant of the plugin. Called often; must not import TensorFlow."""
+    raise NotImplementedError
+
+
+@hookspec(firstresult=True)
+def registry_build_encoder(variant: str, inputs: Any, output_stride: int, options: Any) -> Mapping[str, Any]:
+    """Extend the flat functional graph that starts at `inputs` by one encoder.
+
+    Args:
+        variant: name of one of the plugin's `EncoderSpec`s.
+        inputs: `KerasTensor` of shape (batch, height, width, 3), already normalized.
+        output_stride: one of the spec's `output_strides`.
+        options: instance of the spec's `options` model.
+
+    Returns:
+        `KerasTensor` per promised level, `{"P1": …, "P5": …}`, each at its reported stride.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def registry_preset_roots() -> Iterable[Path]:
+    """Folders with `<preset_name>.yaml` files that the plugin contributes to the catalog."""
+    raise NotImplementedError
