@@ -1,0 +1,174 @@
+"""What a preset YAML may say: frozen, typed, strict.
+
+The classes here are the single owner of every key, its type, its range and its default; the catalog fills them
+from YAML, the assembly reads them, `preset_schema` publishes them for editors. Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+
+__all__ = [
+    "ArchitectureConfig",
+    "AsppConfig",
+    "BatchNormConfig",
+    "DecoderConfig",
+    "DeepLabV3Config",
+    "DeepLabV3PlusConfig",
+    "EncoderConfig",
+    "EvaluationConfig",
+    "InputConfig",
+    "Label",
+    "NormalizationConfig",
+    "PresetConfig",
+    "WeightsConfig",
+]
+
+PositiveInt = Annotated[int, Field(strict=True, ge=1)]
+Number = StrictFloat | StrictInt
+Level = Annotated[str, Field(strict=True, pattern=r"^P[1-5]$")]
+Word = Annotated[str, Field(strict=True, min_length=1)]
+Channel = Annotated[int, Field(strict=True, ge=0, le=255)]
+
+
+class _Section(BaseModel):
+    """One mapping of a preset: unknown keys are refused, values cannot change afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class EncoderConfig(_Section):
+    """Which encoder, at which output stride."""
+
+    plugin: Word = Field(description="Name of the encoder plugin: the entry-point name in `registry.encoders`.")
+    variant: Word = Field(description="Encoder variant that the plugin offers, for instance `resnet_50`.")
+    output_stride: Literal[4, 8, 16, 32] = Field(
+        32, description="Ratio of input size to the deepest feature map; below 32 late strides become atrous rates."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of this variant, checked by the plugin, e.g. `multi_grid`."
+    )
+
+
+class AsppConfig(_Section):
+    """Atrous spatial pyramid pooling (arXiv:1706.05587)."""
+
+    filters: PositiveInt = Field(256, description="Channels of each branch and of the projection.")
+    separable: StrictBool = Field(False, description="Depthwise separable 3×3 branches, as in arXiv:1802.02611.")
+    image_pooling: StrictBool = Field(True, description="Include the global average pooling branch.")
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Dropout rate after the projection.")
+
+
+class DecoderConfig(_Section):
+    """Convolutions between the (upsampled, concatenated) features and the classifier."""
+
+    filters: PositiveInt = Field(256, description="Channels of each convolution.")
+    convolutions: Annotated[int, Field(strict=True, ge=0, le=8)] = Field(
+        1, description="How many convolutions, each with batch normalization and ReLU."
+    )
+    kernel_size: Literal[1, 3, 5] = Field(1, description="Kernel size of each convolution.")
+    separable: StrictBool = Field(False, description="Depthwise separable convolutions.")
+
+
+class BatchNormConfig(_Section):
+    """Batch normalization of ASPP and decoder (the encoder has its own)."""
+
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.99, description="Momentum of the moving statistics.")
+    epsilon: Annotated[float, Field(gt=0.0)] = Field(1e-3, description="Small number added to the variance.")
+
+
+class _DeepLab(_Section):
+    spatial_pyramid_pooling_key: Level = Field("P5", description="Pyramid level that ASPP reads.")
+    upsampling_size: Literal["auto"] | PositiveInt | tuple[PositiveInt, PositiveInt] = Field(
+        "auto", description="Bilinear upsampling of the ASPP output; `auto` fits the low-level features (or is 1)."
+    )
+    dilation_rates: Literal["auto"] | Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = Field(
+        "auto", description="Atrous rates of the 3×3 branches; `auto`: 3/6/9, 6/12/18, 12/24/36 at stride 32, 16, 8."
+    )
+    aspp: AsppConfig = Field(default_factory=AsppConfig)
+    batch_norm: BatchNormConfig = Field(default_factory=BatchNormConfig)
+
+
+class DeepLabV3Config(_DeepLab):
+    """DeepLabV3 (arXiv:1706.05587): ASPP, classifier, bilinear upsampling."""
+
+    name: Literal["deeplab_v3"]
+    decoder: DecoderConfig = Field(default_factory=lambda: DecoderConfig(convolutions=0))
+
+
+class DeepLabV3PlusConfig(_DeepLab):
+    """DeepLabV3+ (arXiv:1802.02611): ASPP, a decoder that adds low-level features, classifier, upsampling."""
+
+    name: Literal["deeplab_v3_plus"]
+    low_level_feature_key: Level = Field("P2", description="Pyramid level that the decoder adds.")
+    projection_filters: PositiveInt = Field(48, description="Channels that the low-level features are reduced to.")
+    decoder: DecoderConfig = Field(default_factory=lambda: DecoderConfig(convolutions=2, kernel_size=3))
+
+
+ArchitectureConfig = Annotated[DeepLabV3Config | DeepLabV3PlusConfig, Field(discriminator="name")]
+
+
+class Label(_Section):
+    """One class: its name and the RGB colour it is drawn in."""
+
+    name: Word
+    color: tuple[Channel, Channel, Channel]
+
+
+class NormalizationConfig(_Section):
+    """`pixel * scale + offset` on RGB pixels in 0…255, one number or one per channel."""
+
+    scale: Number | tuple[Number, Number, Number] = 1.0
+    offset: Number | tuple[Number, Number, Number] = 0.0
+
+
+class InputConfig(_Section):
+    """What the model takes in."""
+
+    image_shape: tuple[PositiveInt | None, PositiveInt | None, Literal[3]] = Field(
+        (None, None, 3), description="Height, width and channels that the graph is built for; null leaves a size open."
+    )
+    size: tuple[PositiveInt, PositiveInt] = Field((512, 512), description="Height and width for export and prediction.")
+    normalization: Literal["encoder"] | NormalizationConfig = Field(
+        "encoder", description="How pixels become inputs; `encoder`: as the encoder's weights were trained."
+    )
+
+
+class WeightsConfig(_Section):
+    """Where `weights='default'` comes from."""
+
+    segmentation: StrictStr | None = Field(None, description="Handle of weights for the whole model: kaggle://, hf://.")
+    encoder: StrictStr | None = Field(None, description="Name of a weight source of the encoder, or a handle.")
+
+
+class EvaluationConfig(_Section):
+    """A measured accuracy, with its source."""
+
+    dataset: Word
+    mean_iou: Annotated[float, Field(ge=0.0, le=1.0)]
+    source: Word
+
+
+class PresetConfig(_Section):
+    """One assembly: encoder, architecture, classes, input and weights."""
+
+    description: StrictStr = ""
+    paper: StrictStr = ""
+    license: StrictStr = Field("", description="SPDX identifier of the published weights.")
+    encoder: EncoderConfig
+    architecture: ArchitectureConfig
+    num_classes: PositiveInt = Field(description="Number of classes, background included.")
+    labels: tuple[Label, ...] = Field((), description="Name and colour per class, in the order of the logits.")
+    ignore_label: Channel = Field(255, description="Mask value that losses and metrics skip.")
+    activation: Literal["softmax", "sigmoid"] | None = Field(None, description="Applied to the logits; null keeps them.")
+    input: InputConfig = Field(default_factory=InputConfig)
+    weights: WeightsConfig = Field(default_factory=WeightsConfig)
+    evaluation: tuple[EvaluationConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _labels_match_classes(self) -> PresetConfig:
+        if self.labels and len(self.labels) != self.num_classes:
+            raise ValueError(f"`labels` names {len(self.labels)} classes, but `num_classes` is {self.num_classes}")
+        return self
