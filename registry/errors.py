@@ -21,7 +21,9 @@ Every message states the rule, the value received and the repair::
     │   ├── WeightsFormatError           the file is corrupt, truncated or of an unknown format
     │   └── WeightsMismatchError         arrays missing, extra or mis-shaped; nothing was assigned
     ├── ExportError                      the model could not become a verified .tflite file
-    └── ImageError                       an image cannot be decoded safely
+    ├── ModelFileError                   a .tflite file that cannot be run
+    ├── ImageError                       an image cannot be decoded safely
+    └── OutputPathError                  a file cannot be written where it was asked for
 
     RegistryWarning                      something was survived that the user should know of
 """
@@ -42,6 +44,8 @@ __all__ = [
     "ExportError",
     "ImageError",
     "ModelError",
+    "ModelFileError",
+    "OutputPathError",
     "PluginError",
     "PyramidContractError",
     "RegistryError",
@@ -152,8 +156,16 @@ class ExportError(RegistryError):
     """The model could not become a verified `.tflite` file; nothing was written."""
 
 
+class ModelFileError(RegistryError, ValueError):
+    """A `.tflite` file cannot be run: absent, damaged, crashing, or without the tensors of a segmenter."""
+
+
 class ImageError(RegistryError, ValueError):
     """An image cannot be decoded safely."""
+
+
+class OutputPathError(RegistryError, OSError):
+    """A file cannot be written where it was asked for; whatever was there before is untouched."""
 
 
 class RegistryWarning(UserWarning):
