@@ -2,9 +2,10 @@
 
 A plugin is a module (or object) named by an entry point of the group `registry.encoders`. The entry point's
 name is the word that presets write under `encoder.plugin`. The module is imported when its plugin is asked
-for, so it must not import TensorFlow at its top level.
+for, and when encoders or presets are listed, so it must not import TensorFlow at its top level.
 
-A plugin states the API it was written for with `REGISTRY_API_VERSION = 1`; absent means 1.
+A plugin states the API it was written for with `REGISTRY_API_VERSION = 1`; absent means 1. It implements both
+encoder hooks, or only `registry_preset_roots`. docs/write-a-plugin.md goes through each with an example.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def registry_encoders() -> Iterable[EncoderSpec]:  # type: ignore[empty-body]
-    """Describe every encoder variant of the plugin. Called often; must not import TensorFlow."""
+    """Describe every encoder variant of the plugin. Called once, on loading; must not import TensorFlow."""
 
 
 @hookspec(firstresult=True)
@@ -48,4 +49,4 @@ def registry_build_encoder(variant: str, inputs: Any, output_stride: int, option
 
 @hookspec
 def registry_preset_roots() -> Iterable[Path]:  # type: ignore[empty-body]
-    """Folders with `<preset_name>.yaml` files that the plugin contributes to the catalog."""
+    """Absolute folders with `<preset_name>.yaml` files that the plugin contributes to the catalog."""

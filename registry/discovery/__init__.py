@@ -1,0 +1,277 @@
+"""Encoder plugins: known from metadata, imported one at a time, never able to break one another.
+
+Listing reads the entry points of the group `registry.encoders` and imports nothing. Loading imports exactly
+the plugin that is asked for; whether that worked is remembered. Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+
+from registry.discovery.index import Claim, Index, host_is_installed
+from registry.discovery.loading import Failure, LoadedPlugin, attempt, defective
+from registry.discovery.policy import ALLOW_VARIABLE, BLOCK_VARIABLE
+from registry.discovery.records import EncoderRecord, PluginRecord, PluginStatus, PresetRoot
+from registry.errors import (
+    BlockedPluginError,
+    BrokenPluginError,
+    DuplicatePluginError,
+    PluginError,
+    RegistryWarning,
+    UnknownPluginError,
+    nearest,
+)
+from registry.pyramid import EncoderSpec
+
+__all__ = [
+    "EncoderRecord",
+    "LoadedPlugin",
+    "PluginRecord",
+    "PresetRoot",
+    "find_encoder",
+    "list_encoders",
+    "list_plugins",
+    "load_plugin",
+    "preset_roots",
+    "reset",
+]
+
+# Reentrant, since a plugin may ask for another one while it is being imported.
+_lock = threading.RLock()
+_outcomes: dict[Claim, LoadedPlugin | Failure] = {}
+_in_progress: set[Claim] = set()
+
+
+def list_plugins() -> list[PluginRecord]:
+    """List every installed encoder plugin, sorted by name; imports none of them."""
+    index = Index.read()
+    return [_record(claim, index) for claim in index.claims]
+
+
+def load_plugin(name: str) -> LoadedPlugin:
+    """Import one plugin, or return it when it was imported before.
+
+    Args:
+        name: the plugin's entry-point name, as presets write it under `encoder.plugin`.
+
+    Raises:
+        UnknownPluginError: no installed distribution offers that name; names the nearest ones.
+        BlockedPluginError: `ATROUS_PLUGINS` or `ATROUS_BLOCK_PLUGINS` switches it off.
+        DuplicatePluginError: the name is claimed twice; names both distributions.
+        BrokenPluginError: it raised on import, states another API version, misspells a hook, or describes its
+            encoders wrongly. Asking again raises again, with the original cause, without a second import.
+    """
+    return _load(_sole_claim(name, Index.read()))
+
+
+def find_encoder(plugin: str, variant: str) -> tuple[LoadedPlugin, EncoderSpec]:
+    """Load the plugin and look up one of its encoder variants.
+
+    Raises:
+        PluginError: the plugin cannot serve, see `load_plugin`.
+        UnknownEncoderError: the plugin has no such variant; names the nearest ones.
+    """
+    loaded = load_plugin(plugin)
+    return loaded, loaded.encoder(variant)
+
+
+def list_encoders(pattern: str | None = None) -> list[EncoderRecord]:
+    """List the encoder variants of all usable plugins, which are imported for it.
+
+    Args:
+        pattern: glob over `variant` or `plugin/variant`, for instance `*50*` or `resnet/*`; case is ignored.
+
+    Returns:
+        Records sorted by plugin and variant. A plugin that cannot serve is left out with a `RegistryWarning`;
+        a blocked one is left out silently.
+    """
+    records = (
+        _encoder_record(plugin, spec) for plugin in _usable_plugins() for spec in plugin.encoders.values()
+    )
+    return sorted(
+        (record for record in records if pattern is None or _matches(record, pattern)),
+        key=lambda record: (record.plugin, record.variant),
+    )
+
+
+def preset_roots() -> list[PresetRoot]:
+    """Ask every usable plugin for the folders with presets that it contributes.
+
+    What cannot serve, raises or names a folder that does not exist is left out with a `RegistryWarning`.
+    """
+    roots = []
+    for plugin in _usable_plugins():
+        try:
+            paths = plugin.preset_roots()
+        except BrokenPluginError as error:
+            _warn(f"the presets of {plugin.origin} are left out\n{error}")
+            continue
+        for path in paths:
+            if path.is_dir():
+                roots.append(PresetRoot(plugin.record.name, plugin.record.distribution, path))
+            else:
+                _warn(f"{plugin.origin} contributes a preset root that is no existing folder: {path}")
+    return roots
+
+
+def reset() -> None:
+    """Forget what was loaded and what failed, for tests and notebooks; modules stay imported."""
+    with _lock:
+        _outcomes.clear()
+
+
+def _load(claim: Claim) -> LoadedPlugin:
+    with _lock:
+        outcome = _outcomes.get(claim)
+        if outcome is not None:
+            newly_heavy = False
+        else:
+            had_tensorflow = "tensorflow" in sys.modules
+            outcome = _attempt_once(claim)
+            newly_heavy = not had_tensorflow and "tensorflow" in sys.modules
+    if newly_heavy:
+        _warn(f"{claim.origin} imports TensorFlow at its top level; move the import into the builder")
+    if isinstance(outcome, Failure):
+        raise outcome.again()
+    return outcome
+
+
+def _attempt_once(claim: Claim) -> LoadedPlugin | Failure:
+    if claim in _in_progress:
+        raise BrokenPluginError(
+            f"{claim.origin} must not be asked for while it is being imported",
+            received=f"a request from within {claim.module}",
+            repair="move the request out of the module's top level",
+        )
+    _in_progress.add(claim)
+    try:
+        outcome = _outcomes[claim] = attempt(claim)
+    finally:
+        _in_progress.discard(claim)
+    return outcome
+
+
+def _sole_claim(name: str, index: Index) -> Claim:
+    claims = index.named(name)
+    if not claims:
+        raise _unknown(name, index)
+    contenders = index.contenders(name)
+    if len(contenders) == 1:
+        return contenders[0]
+    if contenders:
+        raise _duplicate(name, contenders)
+    defects = [claim for claim in claims if not index.refusing_variable(claim)]
+    raise defective(defects[0]) if defects else _blocked(claims, index)
+
+
+def _unknown(name: str, index: Index) -> UnknownPluginError:
+    repair = nearest(name, index.names())
+    if not repair.startswith("did you mean"):
+        repair += "; or pip install the distribution that offers it"
+    if not host_is_installed():
+        repair = f"atrous is not installed, so its own plugins are unknown: `pip install -e .`; {repair}"
+    return UnknownPluginError(
+        "an encoder plugin is named by the entry point of an installed distribution",
+        received=name,
+        repair=repair,
+    )
+
+
+def _duplicate(name: str, contenders: list[Claim]) -> DuplicatePluginError:
+    distributions = list(dict.fromkeys(claim.distribution for claim in contenders if not claim.builtin))
+    blocks = " or ".join(f"{BLOCK_VARIABLE}={distribution}" for distribution in distributions or ["atrous"])
+    return DuplicatePluginError(
+        f"plugin name {name!r} must belong to one entry point of one distribution",
+        received=" and ".join(_claimant(claim) for claim in contenders),
+        repair=f"uninstall one of them, or block one: {blocks}",
+    )
+
+
+def _blocked(claims: list[Claim], index: Index) -> BlockedPluginError:
+    claim = claims[0]
+    variable = index.refusing_variable(claim)
+    repair = (
+        f"remove {claim.name!r} or {claim.distribution!r} from {BLOCK_VARIABLE}"
+        if variable == BLOCK_VARIABLE
+        else f"add {claim.name!r} or {claim.distribution!r} to {ALLOW_VARIABLE}, or unset it"
+    )
+    return BlockedPluginError(
+        f"a plugin must be allowed by the environment; {variable} switches this one off",
+        received=" and ".join(blocked.origin for blocked in claims),
+        repair=repair,
+    )
+
+
+def _claimant(claim: Claim) -> str:
+    return f"{claim.distribution} {claim.version} ({claim.module})"
+
+
+def _record(claim: Claim, index: Index) -> PluginRecord:
+    status, error = _standing(claim, index)
+    return PluginRecord(
+        name=claim.name,
+        distribution=claim.distribution,
+        version=claim.version,
+        module=claim.module,
+        builtin=claim.builtin,
+        status=status,
+        error=error,
+    )
+
+
+def _standing(claim: Claim, index: Index) -> tuple[PluginStatus, str | None]:
+    variable = index.refusing_variable(claim)
+    if variable:
+        return "blocked", f"switched off by {variable}"
+    if claim.defect:
+        return "broken", claim.defect
+    rivals = [rival for rival in index.contenders(claim.name) if rival != claim]
+    if rivals:
+        return "duplicate", "also claimed by " + " and ".join(_claimant(rival) for rival in rivals)
+    outcome = _outcomes.get(claim)
+    if outcome is None:
+        return "available", None
+    return (outcome.status, outcome.summary) if isinstance(outcome, Failure) else ("loaded", None)
+
+
+def _usable_plugins() -> Iterator[LoadedPlugin]:
+    index = Index.read()
+    for name in index.names():
+        try:
+            plugin = _load(_sole_claim(name, index))
+        except BlockedPluginError:
+            continue
+        except PluginError as error:
+            _warn(f"plugin {name!r} is left out\n{error}")
+            continue
+        yield plugin
+
+
+def _encoder_record(plugin: LoadedPlugin, spec: EncoderSpec) -> EncoderRecord:
+    return EncoderRecord(
+        plugin=plugin.record.name,
+        variant=spec.name,
+        distribution=plugin.record.distribution,
+        version=plugin.record.version,
+        channels=spec.channels_for(),
+        output_strides=spec.output_strides,
+        min_size=spec.min_size,
+        weights=dict(spec.weights),
+        parameters=spec.parameters,
+        license=spec.license,
+        paper=spec.paper,
+        description=spec.description,
+    )
+
+
+def _matches(record: EncoderRecord, pattern: str) -> bool:
+    names = (record.variant, f"{record.plugin}/{record.variant}")
+    return any(fnmatch.fnmatchcase(name.casefold(), pattern.casefold()) for name in names)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RegistryWarning, stacklevel=3)

@@ -1,0 +1,296 @@
+"""Import one plugin, hold it against the hook specifications, and keep what goes wrong to itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import pluggy
+from pydantic import BaseModel
+
+from registry import hookspecs
+from registry.discovery.index import GROUP, Claim
+from registry.discovery.policy import BLOCK_VARIABLE
+from registry.discovery.records import PluginRecord
+from registry.discovery.specs import spec_violations
+from registry.errors import BrokenPluginError, RegistryError, UnknownEncoderError, nearest
+from registry.pyramid import EncoderSpec
+
+__all__ = ["Failure", "LoadedPlugin", "attempt", "defective"]
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedPlugin:
+    """An imported plugin whose hooks and encoder descriptions were checked.
+
+    Each plugin has a hook manager of its own: calling one plugin never runs another's code.
+
+    Args:
+        record: where the plugin comes from.
+        encoders: its encoder variants by name.
+    """
+
+    record: PluginRecord
+    encoders: Mapping[str, EncoderSpec]
+    _claim: Claim = field(repr=False)
+    _hooks: pluggy.HookRelay = field(repr=False)
+
+    @property
+    def origin(self) -> str:
+        """Plugin, distribution and version, for messages: `plugin 'resnet' (atrous 0.1.0)`."""
+        return self._claim.origin
+
+    def encoder(self, variant: str) -> EncoderSpec:
+        """Describe one encoder variant.
+
+        Raises:
+            UnknownEncoderError: the plugin has no such variant; names the nearest ones.
+        """
+        if variant not in self.encoders:
+            raise UnknownEncoderError(
+                f"{self.origin} offers no encoder variant of that name",
+                received=variant,
+                repair=nearest(variant, self.encoders),
+            )
+        return self.encoders[variant]
+
+    def build(self, variant: str, inputs: Any, output_stride: int, options: BaseModel) -> dict[str, Any]:
+        """Let the plugin extend the graph that starts at `inputs` by one encoder.
+
+        Args:
+            variant: one of `encoders`.
+            inputs: `KerasTensor` of shape (batch, height, width, 3), already normalized.
+            output_stride: one of the variant's output strides.
+            options: instance of the variant's options model.
+
+        Returns:
+            `KerasTensor` per level, not yet held against the pyramid contract.
+
+        Raises:
+            UnknownEncoderError: the plugin has no such variant.
+            BrokenPluginError: its builder raised (chained) or did not return a mapping. A `RegistryError` of
+                the builder passes unchanged: it already says what to do.
+        """
+        self.encoder(variant)
+        with _blaming(self._claim, f"must build encoder {variant!r} without raising", passing=RegistryError):
+            levels = self._hooks.registry_build_encoder(
+                variant=variant, inputs=inputs, output_stride=output_stride, options=options
+            )
+        if not isinstance(levels, Mapping):
+            raise _broken(
+                self._claim,
+                f"must return a mapping of levels to tensors for encoder {variant!r}",
+                repr(levels),
+            )
+        return dict(levels)
+
+    def preset_roots(self) -> list[Path]:
+        """Folders with presets that the plugin contributes, existing or not.
+
+        Raises:
+            BrokenPluginError: its hook raised (chained) or returned something other than absolute paths.
+        """
+        with _blaming(self._claim, "must name its preset roots without raising"):
+            answers = [
+                answer if isinstance(answer, str | PathLike) else list(answer)
+                for answer in self._hooks.registry_preset_roots()
+            ]
+        roots: dict[Path, None] = {}
+        for answer in answers:
+            # A bare path is a forgotten pair of brackets; iterating a string would give its letters.
+            if not isinstance(answer, list) or not all(isinstance(root, str | PathLike) for root in answer):
+                raise _broken(self._claim, "must return its preset roots as a list of paths", repr(answer))
+            roots.update(dict.fromkeys(Path(root) for root in answer))
+        relative = [str(root) for root in roots if not root.is_absolute()]
+        if relative:
+            raise _broken(self._claim, "must give its preset roots as absolute paths", ", ".join(relative))
+        return list(roots)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A remembered attempt that failed; the plugin is not imported a second time.
+
+    Args:
+        status: how the plugin's record shows it.
+        error: what was raised.
+    """
+
+    status: Literal["broken", "incompatible"]
+    error: BrokenPluginError
+
+    @property
+    def summary(self) -> str:
+        """The failure in one line."""
+        return _one_line(f"{self.error.rule}; received: {self.error.received}")
+
+    def again(self) -> BrokenPluginError:
+        """A fresh exception with the original cause.
+
+        Raising one instance repeatedly would grow its traceback and mix those of several threads.
+        """
+        error = BrokenPluginError(self.error.rule, received=self.error.received, repair=self.error.repair)
+        error.__cause__ = self.error.__cause__
+        return error
+
+
+class _IncompatiblePluginError(BrokenPluginError):
+    """Tells a foreign API version from other breakage; never leaves this module."""
+
+
+def attempt(claim: Claim) -> LoadedPlugin | Failure:
+    """Import one plugin and check everything that can be checked without building.
+
+    `KeyboardInterrupt` passes; any other failure, `SystemExit` included, is returned.
+    """
+    try:
+        # The steps blame precisely; this catches what hides elsewhere, such as a raising property or repr.
+        with _blaming(claim, "must be inspectable without raising", passing=BrokenPluginError):
+            return _load(claim)
+    except _IncompatiblePluginError as error:
+        return Failure("incompatible", error)
+    except BrokenPluginError as error:
+        return Failure("broken", error)
+
+
+def defective(claim: Claim) -> BrokenPluginError:
+    """The error for a claim whose metadata is malformed."""
+    return _broken(claim, "must be declared by well-formed metadata", claim.defect)
+
+
+def _load(claim: Claim) -> LoadedPlugin:
+    with _blaming(claim, "must be importable"):
+        plugin = importlib.metadata.EntryPoint(claim.name, claim.module, GROUP).load()
+    _check_api_version(claim, plugin)
+    hooks = _register(claim, plugin)
+    return LoadedPlugin(
+        record=PluginRecord(
+            name=claim.name,
+            distribution=claim.distribution,
+            version=claim.version,
+            module=claim.module,
+            builtin=claim.builtin,
+            status="loaded",
+        ),
+        encoders=_describe(claim, hooks),
+        _claim=claim,
+        _hooks=hooks,
+    )
+
+
+def _check_api_version(claim: Claim, plugin: object) -> None:
+    module = sys.modules.get(claim.module.split(":")[0].strip())
+    version = getattr(plugin, "REGISTRY_API_VERSION", getattr(module, "REGISTRY_API_VERSION", 1))
+    if type(version) is not int:
+        raise _IncompatiblePluginError(
+            f"{claim.origin} must state REGISTRY_API_VERSION as an int",
+            received=repr(version),
+            repair=f"write REGISTRY_API_VERSION = {hookspecs.API_VERSION} in {claim.module}",
+        )
+    if version != hookspecs.API_VERSION:
+        outdated = "atrous" if version > hookspecs.API_VERSION else claim.distribution
+        raise _IncompatiblePluginError(
+            f"{claim.origin} must be written for API version {hookspecs.API_VERSION} of this atrous",
+            received=f"REGISTRY_API_VERSION = {version}",
+            repair=f"pip install --upgrade {outdated}",
+        )
+
+
+def _register(claim: Claim, plugin: object) -> pluggy.HookRelay:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    known = set(vars(manager.hook))
+    with _blaming(claim, "must implement hooks with the arguments that registry.hookspecs states"):
+        manager.register(plugin, claim.name)
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        misspelt = sorted(set(vars(manager.hook)) - known)
+        raise BrokenPluginError(
+            f"{claim.origin} must implement only hooks that exist",
+            received=", ".join(misspelt),
+            repair="; ".join(f"{name}: {nearest(name, known)}" for name in misspelt),
+        ) from error
+    _check_completeness(claim, plugin, manager.hook, known)
+    return manager.hook
+
+
+def _check_completeness(claim: Claim, plugin: object, hooks: pluggy.HookRelay, known: set[str]) -> None:
+    implemented = {name for name in known if getattr(hooks, name).get_hookimpls()}
+    unmarked = sorted(name for name in known - implemented if hasattr(plugin, name))
+    if unmarked:
+        raise _broken(
+            claim,
+            "must mark its hooks, or they are never called",
+            f"{', '.join(unmarked)} without a decorator",
+            repair="decorate with @registry.hookspecs.hookimpl",
+        )
+    if not implemented:
+        raise _broken(
+            claim,
+            "must implement at least one hook",
+            f"{claim.module} implements none",
+            repair=f"implement {' or '.join(sorted(known))} with @registry.hookspecs.hookimpl",
+        )
+    missing = {"registry_encoders", "registry_build_encoder"} - implemented
+    if len(missing) == 1:
+        raise _broken(
+            claim, "must both describe and build its encoders", f"{missing.pop()} is not implemented"
+        )
+
+
+def _describe(claim: Claim, hooks: pluggy.HookRelay) -> Mapping[str, EncoderSpec]:
+    with _blaming(claim, "must describe its encoders without raising"):
+        described = [spec for answer in hooks.registry_encoders() for spec in answer]
+    violations = list(spec_violations(described))
+    if violations:
+        raise _broken(
+            claim,
+            "must describe its encoders correctly",
+            "; ".join(violations),
+            repair="correct what its registry_encoders hook returns",
+        )
+    return MappingProxyType({spec.name: spec for spec in described})
+
+
+@contextmanager
+def _blaming(
+    claim: Claim, rule: str, *, passing: type[Exception] | tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Turn whatever a plugin raises into a `BrokenPluginError` that names it."""
+    try:
+        yield
+    except passing:
+        raise
+    except (Exception, SystemExit) as error:
+        raise _broken(claim, rule, _summary(error)) from error
+
+
+def _broken(claim: Claim, rule: str, received: str, *, repair: str | None = None) -> BrokenPluginError:
+    return BrokenPluginError(f"{claim.origin} {rule}", received=received, repair=repair or _remedy(claim))
+
+
+def _remedy(claim: Claim) -> str:
+    if claim.builtin:
+        return "reinstall atrous; if that does not help, report it as a defect of atrous"
+    return (
+        f"update or uninstall {claim.distribution}, or switch it off: {BLOCK_VARIABLE}={claim.distribution}"
+    )
+
+
+def _summary(error: BaseException) -> str:
+    # format_exception_only survives a raising __str__; the source of a SyntaxError comes first, indented.
+    lines = [line for line in traceback.format_exception_only(error) if not line.startswith(" ")]
+    return _one_line(lines[0]) if lines else type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,91 @@
+"""What a plugin may say about its encoders: the check of its `EncoderSpec`s, before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from pydantic import BaseModel
+
+from registry.errors import nearest
+from registry.pyramid import LEVELS, EncoderSpec, Normalization
+
+__all__ = ["spec_violations"]
+
+
+def spec_violations(described: Iterable[object]) -> Iterator[str]:
+    """Say everything that is wrong with the encoders that a plugin describes.
+
+    Args:
+        described: what the plugin's `registry_encoders` returned.
+
+    Yields:
+        One sentence per violation; nothing when the descriptions can be relied on.
+    """
+    seen: set[str] = set()
+    for item in described:
+        if not isinstance(item, EncoderSpec):
+            yield f"every encoder must be a registry.pyramid.EncoderSpec, got {item!r}"
+            continue
+        if not isinstance(item.name, str) or not item.name:
+            yield f"an encoder's name must be a non-empty string, got {item.name!r}"
+            continue
+        if item.name in seen:
+            yield f"encoder {item.name!r} is described twice"
+        seen.add(item.name)
+        for violation in _violations(item):
+            yield f"encoder {item.name!r}: {violation}"
+
+
+def _violations(spec: EncoderSpec) -> Iterator[str]:
+    yield from _output_stride_violations(spec.output_strides)
+    options_violation = _options_violation(spec.options)
+    if options_violation:
+        yield options_violation
+    else:  # channels may be a function of the options
+        yield from _channel_violations(spec)
+    if not _is_positive_int(spec.min_size):
+        yield f"min_size must be a positive int, got {spec.min_size!r}"
+    if not isinstance(spec.normalization, Normalization):
+        yield f"normalization must be a registry.pyramid.Normalization, got {spec.normalization!r}"
+    if not isinstance(spec.weights, Mapping) or not all(
+        isinstance(text, str) for pair in spec.weights.items() for text in pair
+    ):
+        yield f"weights must map names to handles, got {spec.weights!r}"
+
+
+def _output_stride_violations(output_strides: object) -> Iterator[str]:
+    if not isinstance(output_strides, tuple) or not output_strides:
+        yield f"output_strides must be a non-empty tuple, got {output_strides!r}"
+        return
+    for stride in output_strides:
+        if not _is_positive_int(stride) or stride & (stride - 1):
+            yield f"an output stride must be a power of two, got {stride!r}"
+    if len(set(output_strides)) != len(output_strides):
+        yield f"output_strides must not repeat themselves, got {output_strides!r}"
+
+
+def _options_violation(options: object) -> str | None:
+    if not isinstance(options, type) or not issubclass(options, BaseModel):
+        return f"options must be a pydantic model class, got {options!r}"
+    if options.model_config.get("extra") != "forbid":
+        return f"options model {options.__name__} must forbid unknown keys: ConfigDict(extra='forbid')"
+    return None
+
+
+def _channel_violations(spec: EncoderSpec) -> Iterator[str]:
+    try:
+        channels = spec.channels_for()
+    except Exception as error:  # the plugin's own function, or an option without a default
+        yield f"channels must be known with default options, got {type(error).__name__}: {error}"
+        return
+    if not channels:
+        yield "channels must name at least one level"
+    for level, count in channels.items():
+        if level not in LEVELS:
+            yield f"level {level!r} does not exist; {nearest(str(level), LEVELS)}"
+        if not _is_positive_int(count):
+            yield f"channels of {level} must be a positive int, got {count!r}"
+
+
+def _is_positive_int(value: object) -> bool:
+    return type(value) is int and value > 0  # bool is an int, but no count
