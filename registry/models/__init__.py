@@ -1,0 +1,1 @@
+"""TF-native building blocks: layers, ASPP, DeepLabV3 and DeepLabV3+."""

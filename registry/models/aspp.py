@@ -1,0 +1,68 @@
+"""Atrous spatial pyramid pooling (ASPP).
+
+"Rethinking Atrous Convolution for Semantic Image Segmentation", arXiv:1706.05587, section 3.3; its separable form
+from "Encoder-Decoder with Atrous Separable Convolution", arXiv:1802.02611. Layers are named as inside KerasHub's
+`SpatialPyramidPooling`, so that its weights load by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from registry.backend import keras
+from registry.models.layers import ResizeLike, conv_bn_relu, separable_conv_bn_relu
+
+__all__ = ["PAPER_RATES", "atrous_spatial_pyramid_pooling"]
+
+# Atrous rates per output stride: the field of view in pixels of the input stays the same.
+PAPER_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36), 4: (24, 48, 72)}
+
+
+def atrous_spatial_pyramid_pooling(
+    x: Any,
+    dilation_rates: Sequence[int],
+    *,
+    filters: int = 256,
+    separable: bool = False,
+    image_pooling: bool = True,
+    dropout: float = 0.0,
+    batch_norm: dict[str, float] | None = None,
+) -> Any:
+    """Append ASPP: a 1×1 branch, one 3×3 branch per rate, image pooling; concatenate; project by 1×1.
+
+    Args:
+        x: `KerasTensor` (batch, height, width, channels), the deepest features.
+        dilation_rates: atrous rate of each 3×3 branch.
+        filters: channels of each branch and of the projection.
+        separable: make the 3×3 branches depthwise separable.
+        image_pooling: include the branch of globally averaged features.
+        dropout: rate after the projection.
+        batch_norm: `momentum` and `epsilon` of every normalization.
+
+    Returns:
+        `KerasTensor` (batch, height, width, filters).
+    """
+    branches = [conv_bn_relu(x, filters, 1, names=_names("aspp", 1), batch_norm=batch_norm)]
+    atrous_branch = separable_conv_bn_relu if separable else conv_bn_relu
+    for number, rate in enumerate(dilation_rates, start=2):
+        branches.append(
+            atrous_branch(
+                x, filters, 3, dilation_rate=rate, names=_names("aspp", number), batch_norm=batch_norm
+            )
+        )
+    if image_pooling:
+        pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="average_pooling")(x)
+        pooled = conv_bn_relu(
+            pooled, filters, 1, names=("conv_pooling", "bn_pooling", "activation_pooling"), batch_norm=batch_norm
+        )
+        branches.append(ResizeLike(name="resizing")([pooled, x]))
+    x = keras.layers.Concatenate(name="aspp_concat")(branches)
+    x = conv_bn_relu(
+        x, filters, 1, names=("conv_projection", "bn_projection", "activation_projection"), batch_norm=batch_norm
+    )
+    return keras.layers.Dropout(dropout, name="dropout")(x)
+
+
+def _names(prefix: str, number: int) -> tuple[str, str, str]:
+    return f"{prefix}_conv_{number}", f"{prefix}_bn_{number}", f"{prefix}_activation_{number}"

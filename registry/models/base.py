@@ -1,0 +1,192 @@
+"""Base classes of what atrous builds: flat functional models that know their configuration."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from registry.backend import keras, tf
+from registry.errors import ModelError
+
+__all__ = ["Backbone", "ImageSegmenter", "RegistryModel", "deserialize", "untracked"]
+
+# Attributes that refer to other models or to tensors must not become parts that Keras saves a second time.
+untracked = tf.__internal__.tracking.no_automatic_dependency_tracking
+
+
+def deserialize(config: dict[str, Any], custom_objects: Any = None) -> Any:
+    """Rebuild a part of a configuration: of a `.keras` file, or of a SavedModel, which writes the older format."""
+    if "module" in config:
+        return keras.saving.deserialize_keras_object(config, custom_objects=custom_objects)
+    return keras.layers.deserialize(config, custom_objects=custom_objects, use_legacy_format=True)
+
+
+class _Presets:
+    """`Class.presets`: the catalog's presets, name → one-line description, without building anything."""
+
+    def __get__(self, instance: Any, owner: type) -> dict[str, str]:
+        from registry.catalog import describe, list_presets
+
+        return {name: describe(name).config.description for name in list_presets()}
+
+
+class RegistryModel(keras.Model):
+    """A flat functional `tf_keras.Model` that carries the preset it was assembled from."""
+
+    presets = _Presets()
+
+    @property
+    def preset_config(self) -> Any:
+        """The resolved `PresetConfig` this model was assembled from, or None if it was built by hand."""
+        return getattr(self, "_preset_config", None)
+
+    @untracked
+    def set_preset_config(self, config: Any) -> None:
+        """Attach the resolved `PresetConfig`; assembly does this."""
+        self._preset_config = config
+
+    @classmethod
+    def from_preset(cls, preset: Any, load_weights: bool = True, **kwargs: Any) -> Self:
+        """Build a preset as this class.
+
+        Args:
+            preset: name in the catalog, YAML path, mapping, or a KerasHub preset directory or handle
+                (`kaggle://…`, `hf://…`).
+            load_weights: False leaves the weights freshly initialized.
+            **kwargs: overrides, as in `registry.build`.
+
+        Returns:
+            A model of this class; called on a base class, of the subclass that the preset describes.
+        """
+        from registry.assembly import model_from_preset
+
+        return model_from_preset(cls, preset, load_weights=load_weights, **kwargs)
+
+    @property
+    def size_multiple(self) -> tuple[int, int]:
+        """Input heights and widths must be multiples of these, in pixels."""
+        return 1, 1
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run the model, refusing an input that it cannot return at its own size."""
+        self.check_input_shape(getattr(inputs, "shape", None))
+        return super().__call__(inputs, *args, **kwargs)
+
+    def check_input_shape(self, shape: Any) -> None:
+        """Refuse shapes (batch, height, width, 3) that do not fit.
+
+        Raises:
+            ModelError: wrong rank, channels, or a side that is not a multiple of `size_multiple`.
+        """
+        if shape is None or getattr(shape, "rank", 0) is None:
+            return
+        shape = tuple(shape)
+        channels = self.input_shape[-1]
+        if len(shape) != 4 or shape[-1] not in (channels, None):
+            raise ModelError(
+                f"the input must be (batch, height, width, {channels})",
+                received=shape,
+                repair="add the batch axis with image[None], and convert the image to RGB",
+            )
+        for axis, name, multiple in zip((1, 2), ("height", "width"), self.size_multiple, strict=True):
+            side = shape[axis]
+            if side is not None and (side < multiple or side % multiple):
+                raise ModelError(
+                    f"the input {name} must be a multiple of {multiple} pixels, the stride of the deepest features",
+                    received=f"{name} {side}",
+                    repair=f"resize or pad to {max(multiple, -(-side // multiple) * multiple)}",
+                )
+
+
+class Backbone(RegistryModel):
+    """Features of an architecture, without the classifier."""
+
+
+class ImageSegmenter(RegistryModel):
+    """An architecture with its classifier: images in, logits or probabilities per pixel out.
+
+    `predict`, `fit` and `evaluate` pass images through `preprocessor` first, as KerasHub's tasks do; calling the
+    model does not.
+    """
+
+    @property
+    def preprocessor(self) -> Any:
+        """Callable on images, or on (images, labels[, sample weights]); None applies nothing."""
+        return getattr(self, "_preprocessor", None)
+
+    @preprocessor.setter
+    @untracked
+    def preprocessor(self, value: Any) -> None:
+        if value is not None and not callable(value):
+            raise ModelError(
+                "`preprocessor` must be callable or None",
+                received=type(value).__name__,
+                repair="pass a registry.SegmentationPreprocessor or a function of (images, labels)",
+            )
+        self._preprocessor = value
+
+    def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
+        """Preprocess, then predict; arguments of `tf_keras.Model.predict`."""
+        if self.preprocessor is None:
+            return super().predict(x, batch_size=batch_size, **kwargs)
+        return super().predict(self._preprocessed(x, batch_size=batch_size), **kwargs)
+
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, sample_weight: Any = None, **kwargs: Any
+    ) -> Any:
+        """Preprocess, then evaluate; arguments of `tf_keras.Model.evaluate`."""
+        if self.preprocessor is None:
+            return super().evaluate(x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs)
+        return super().evaluate(self._preprocessed(x, y, sample_weight, batch_size=batch_size), **kwargs)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Preprocess, then fit; arguments of `tf_keras.Model.fit`."""
+        if self.preprocessor is None:
+            return super().fit(
+                x, y, batch_size=batch_size, sample_weight=sample_weight, validation_data=validation_data, **kwargs
+            )
+        if kwargs.get("validation_split"):
+            raise ModelError(
+                "`validation_split` cannot be combined with a preprocessor",
+                received=kwargs["validation_split"],
+                repair="pass `validation_data`, or preprocess beforehand and set model.preprocessor = None",
+            )
+        shuffle = kwargs.get("shuffle", True)
+        if validation_data is not None:
+            parts = validation_data if isinstance(validation_data, tuple) else (validation_data,)
+            validation_data = self._preprocessed(*parts, batch_size=batch_size)
+        prepared = self._preprocessed(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle)
+        return super().fit(prepared, validation_data=validation_data, **kwargs)
+
+    def _preprocessed(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        batch_size: int | None = None,
+        shuffle: bool = False,
+    ) -> Any:
+        """Make a `tf.data.Dataset` of preprocessed batches from arrays or from a dataset."""
+        if isinstance(x, tf.data.Dataset):
+            dataset = x
+        elif hasattr(x, "shape"):
+            parts = tuple(part for part in (x, y, sample_weight) if part is not None)
+            dataset = tf.data.Dataset.from_tensor_slices(parts if len(parts) > 1 else parts[0])
+            if shuffle:
+                dataset = dataset.shuffle(len(x))
+            dataset = dataset.batch(batch_size or 32)
+        else:
+            raise ModelError(
+                "with a preprocessor, data must be arrays or a tf.data.Dataset",
+                received=type(x).__name__,
+                repair="wrap it with tf.data.Dataset.from_generator, or set model.preprocessor = None",
+            )
+        return dataset.map(self.preprocessor, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,400 @@
+"""DeepLabV3 and DeepLabV3+ with the constructor of KerasHub's classes, and what the papers have beyond it.
+
+"Rethinking Atrous Convolution for Semantic Image Segmentation", arXiv:1706.05587 (V3), and "Encoder-Decoder with
+Atrous Separable Convolution for Semantic Image Segmentation", arXiv:1802.02611 (V3+).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from registry.backend import keras
+from registry.errors import ModelError, nearest
+from registry.models.aspp import atrous_spatial_pyramid_pooling
+from registry.models.base import Backbone, ImageSegmenter, deserialize, untracked
+from registry.models.encoder import attach_pyramid, level_strides, pyramid_of, retrace
+from registry.models.layers import conv_bn_relu, separable_conv_bn_relu
+
+__all__ = ["DeepLabV3Backbone", "DeepLabV3ImageSegmenter"]
+
+
+@keras.saving.register_keras_serializable(package="atrous")
+class DeepLabV3Backbone(Backbone):
+    """Features of DeepLabV3, or of DeepLabV3+ where `low_level_feature_key` is given, at the input's size.
+
+    The graph continues the encoder's own tensors and is flat: no model is nested in it.
+
+    Args:
+        image_encoder: functional `tf_keras.Model` with `pyramid_outputs`, level → tensor.
+        spatial_pyramid_pooling_key: level that ASPP reads, for instance `P5`.
+        upsampling_size: bilinear factor on the ASPP output, one or (rows, columns). With low-level features it
+            must bring ASPP to their stride; without, it must divide the ASPP level's stride.
+        dilation_rates: atrous rates of the 3×3 ASPP branches.
+        low_level_feature_key: level that the V3+ decoder adds, for instance `P2`; None builds V3.
+        projection_filters: channels that the low-level features are reduced to.
+        image_shape: input shape without the batch; None leaves a side open.
+        aspp_filters: channels of the ASPP branches and projection.
+        aspp_separable: depthwise separable 3×3 branches.
+        aspp_dropout: dropout rate after the ASPP projection.
+        image_pooling: include ASPP's global branch.
+        decoder_filters: channels of the convolutions after upsampling and concatenation.
+        decoder_convolutions: how many of them; KerasHub's model has one, the V3+ paper two, the V3 paper none.
+        decoder_kernel_size: their kernel size; KerasHub 1, the V3+ paper 3.
+        decoder_separable: depthwise separable ones.
+        batch_norm_momentum: of ASPP and decoder.
+        batch_norm_epsilon: of ASPP and decoder.
+        **kwargs: `name` and `trainable` of `tf_keras.Model`.
+
+    Input: (batch, height, width, 3); output: (batch, height, width, channels of the last convolution), where
+    height and width are multiples of the ASPP level's stride.
+
+    Raises:
+        ModelError: an argument does not fit the encoder or the others.
+    """
+
+    def __init__(
+        self,
+        image_encoder: Any,
+        spatial_pyramid_pooling_key: str,
+        upsampling_size: int | Sequence[int],
+        dilation_rates: Sequence[int],
+        low_level_feature_key: str | None = None,
+        projection_filters: int = 48,
+        image_shape: Sequence[int | None] = (None, None, 3),
+        *,
+        aspp_filters: int = 256,
+        aspp_separable: bool = False,
+        aspp_dropout: float = 0.0,
+        image_pooling: bool = True,
+        decoder_filters: int = 256,
+        decoder_convolutions: int = 1,
+        decoder_kernel_size: int = 1,
+        decoder_separable: bool = False,
+        batch_norm_momentum: float = 0.99,
+        batch_norm_epsilon: float = 1e-3,
+        **kwargs: Any,
+    ) -> None:
+        pyramid = pyramid_of(image_encoder)
+        keys = [spatial_pyramid_pooling_key]
+        if low_level_feature_key is not None:
+            keys.append(low_level_feature_key)
+        for argument, key in zip(("spatial_pyramid_pooling_key", "low_level_feature_key"), keys, strict=False):
+            if key not in pyramid:
+                raise ModelError(
+                    f"`{argument}` must be a level of the encoder, which has {', '.join(pyramid)}",
+                    received=key,
+                    repair=nearest(str(key), pyramid),
+                )
+        pyramid = {key: pyramid[key] for key in keys}
+        rates = _positive_integers(dilation_rates, "dilation_rates")
+        for argument, value in (
+            ("projection_filters", projection_filters),
+            ("aspp_filters", aspp_filters),
+            ("decoder_filters", decoder_filters),
+            ("decoder_kernel_size", decoder_kernel_size),
+        ):
+            _positive_integer(value, argument)
+        shape = _image_shape(image_shape)
+        inputs = image_encoder.inputs[0]
+        if tuple(inputs.shape[1:]) != shape:
+            inputs, pyramid = retrace(inputs, pyramid, shape)
+        strides = level_strides(inputs, pyramid)
+        aspp_stride = strides[spatial_pyramid_pooling_key]
+        _check_divisible(shape, aspp_stride)
+        factors = _upsampling(upsampling_size, aspp_stride, strides.get(low_level_feature_key or ""))
+
+        batch_norm = {"momentum": batch_norm_momentum, "epsilon": batch_norm_epsilon}
+        x = atrous_spatial_pyramid_pooling(
+            pyramid[spatial_pyramid_pooling_key],
+            rates,
+            filters=aspp_filters,
+            separable=aspp_separable,
+            image_pooling=image_pooling,
+            dropout=aspp_dropout,
+            batch_norm=batch_norm,
+        )
+        x = _bilinear(x, factors, "encoder_output_upsampling")
+        if low_level_feature_key is not None:
+            low_level = conv_bn_relu(
+                pyramid[low_level_feature_key],
+                projection_filters,
+                names=("decoder_conv", "decoder_norm", "decoder_relu"),
+                batch_norm=batch_norm,
+            )
+            x = keras.layers.Concatenate(name="encoder_decoder_concat")([x, low_level])
+        head_convolution = separable_conv_bn_relu if decoder_separable else conv_bn_relu
+        for number in range(1, decoder_convolutions + 1):
+            x = head_convolution(
+                x, decoder_filters, decoder_kernel_size, names=_head_names(number), batch_norm=batch_norm
+            )
+        final = (aspp_stride[0] // factors[0], aspp_stride[1] // factors[1])
+        outputs = _bilinear(x, final, "backbone_output_upsampling")
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self._remember(
+            image_encoder=image_encoder,
+            pyramid=pyramid,
+            decoder_features=x,
+            final_upsampling=final,
+            multiple=aspp_stride,
+            arguments={
+                "spatial_pyramid_pooling_key": spatial_pyramid_pooling_key,
+                "upsampling_size": upsampling_size if isinstance(upsampling_size, int) else tuple(upsampling_size),
+                "dilation_rates": list(rates),
+                "low_level_feature_key": low_level_feature_key,
+                "projection_filters": projection_filters,
+                "image_shape": shape,
+                "aspp_filters": aspp_filters,
+                "aspp_separable": aspp_separable,
+                "aspp_dropout": aspp_dropout,
+                "image_pooling": image_pooling,
+                "decoder_filters": decoder_filters,
+                "decoder_convolutions": decoder_convolutions,
+                "decoder_kernel_size": decoder_kernel_size,
+                "decoder_separable": decoder_separable,
+                "batch_norm_momentum": batch_norm_momentum,
+                "batch_norm_epsilon": batch_norm_epsilon,
+            },
+        )
+
+    @untracked
+    def _remember(
+        self,
+        *,
+        image_encoder: Any,
+        pyramid: dict[str, Any],
+        decoder_features: Any,
+        final_upsampling: tuple[int, int],
+        multiple: tuple[int, int],
+        arguments: dict[str, Any],
+    ) -> None:
+        self.image_encoder = image_encoder
+        self.decoder_features = decoder_features
+        self.final_upsampling = final_upsampling
+        self._size_multiple = multiple
+        self._arguments = arguments
+        attach_pyramid(self, pyramid)
+
+    def __getattr__(self, name: str) -> Any:
+        """Constructor arguments read as attributes, as on KerasHub's class."""
+        arguments = self.__dict__.get("_arguments", {})
+        if name in arguments:
+            return arguments[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def size_multiple(self) -> tuple[int, int]:
+        """Stride of the ASPP level: input heights and widths must be multiples of it."""
+        return self._size_multiple
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, the encoder serialized."""
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "image_encoder": keras.saving.serialize_keras_object(self.image_encoder),
+            "pyramid_layers": _layer_outputs(self.image_encoder),
+            **self._arguments,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> DeepLabV3Backbone:
+        """Rebuild from `get_config`."""
+        config = dict(config)
+        pyramid_layers = config.pop("pyramid_layers", {})
+        if isinstance(config["image_encoder"], dict):
+            encoder = deserialize(config["image_encoder"], custom_objects)
+            if not getattr(encoder, "pyramid_outputs", None):
+                attach_pyramid(encoder, _outputs_of_layers(encoder, pyramid_layers))
+            config["image_encoder"] = encoder
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="atrous")
+class DeepLabV3ImageSegmenter(ImageSegmenter):
+    """DeepLabV3(+) with its classifier: logits, or probabilities, per pixel of the input.
+
+    A 1×1 convolution and a bilinear upsampling are linear maps over different axes and commute, so the classifier
+    runs at the decoder's stride and its logits are upsampled: KerasHub's answers without 256 channels at full
+    resolution.
+
+    Args:
+        backbone: a `DeepLabV3Backbone`.
+        num_classes: number of classes, background included.
+        activation: applied to the upsampled logits; None returns logits.
+        preprocessor: callable that `predict`, `fit` and `evaluate` apply, or None.
+        **kwargs: `name` and `trainable` of `tf_keras.Model`.
+
+    Input: (batch, height, width, 3); output: (batch, height, width, num_classes), float32 unless a mixed
+    precision policy is set.
+
+    Raises:
+        ModelError: `num_classes` is not a positive integer, or `backbone` is not a `DeepLabV3Backbone`.
+    """
+
+    def __init__(
+        self,
+        backbone: DeepLabV3Backbone,
+        num_classes: int,
+        activation: Any = None,
+        preprocessor: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(backbone, DeepLabV3Backbone):
+            raise ModelError(
+                "`backbone` must be a registry.DeepLabV3Backbone",
+                received=f"{type(backbone).__module__}.{type(backbone).__qualname__}",
+                repair="wrap your encoder: DeepLabV3Backbone(image_encoder=…, …)",
+            )
+        _positive_integer(num_classes, "num_classes")
+        x = keras.layers.Conv2D(num_classes, 1, use_bias=False, name="segmentation_output")(
+            backbone.decoder_features
+        )
+        x = _bilinear(x, backbone.final_upsampling, "segmentation_output_upsampling")
+        if activation is not None:
+            x = keras.layers.Activation(activation, name="segmentation_output_activation")(x)
+        super().__init__(inputs=backbone.inputs, outputs=x, **kwargs)
+        self._remember(backbone, num_classes, activation)
+        self.preprocessor = preprocessor
+
+    @untracked
+    def _remember(self, backbone: DeepLabV3Backbone, num_classes: int, activation: Any) -> None:
+        self.backbone = backbone
+        self.num_classes = num_classes
+        self.activation = activation
+
+    @property
+    def size_multiple(self) -> tuple[int, int]:
+        """Stride of the ASPP level: input heights and widths must be multiples of it."""
+        return self.backbone.size_multiple
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, backbone and preprocessor serialized."""
+        activation = self.activation
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "num_classes": self.num_classes,
+            "activation": keras.activations.serialize(activation) if callable(activation) else activation,
+            "preprocessor": self.preprocessor and keras.saving.serialize_keras_object(self.preprocessor),
+            "preset_config": self.preset_config and self.preset_config.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> DeepLabV3ImageSegmenter:
+        """Rebuild from `get_config`."""
+        from registry.config import PresetConfig
+
+        config = dict(config)
+        preset_config = config.pop("preset_config", None)
+        for part in ("backbone", "preprocessor"):
+            if isinstance(config.get(part), dict):
+                config[part] = deserialize(config[part], custom_objects)
+        model = cls(**config)
+        if preset_config is not None:
+            model.set_preset_config(PresetConfig.model_validate(preset_config))
+        return model
+
+
+def _bilinear(x: Any, factors: tuple[int, int], name: str) -> Any:
+    if factors == (1, 1):
+        return x
+    return keras.layers.UpSampling2D(factors, interpolation="bilinear", name=name)(x)
+
+
+def _head_names(number: int) -> tuple[str, str, str]:
+    suffix = "" if number == 1 else f"_{number}"
+    return (
+        f"segmentation_head_conv{suffix}",
+        f"segmentation_head_norm{suffix}",
+        f"segmentation_head_relu{suffix}",
+    )
+
+
+def _positive_integer(value: Any, argument: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ModelError(
+            f"`{argument}` must be a positive integer", received=value, repair=f"for instance {argument}=21"
+        )
+
+
+def _positive_integers(values: Any, argument: str) -> tuple[int, ...]:
+    ok = isinstance(values, Sequence) and not isinstance(values, str) and len(values) > 0
+    if not ok or any(isinstance(value, bool) or not isinstance(value, int) or value < 1 for value in values):
+        raise ModelError(
+            f"`{argument}` must be a non-empty sequence of positive integers",
+            received=values,
+            repair=f"for instance {argument}=[6, 12, 18]",
+        )
+    return tuple(values)
+
+
+def _image_shape(image_shape: Any) -> tuple[int | None, int | None, int]:
+    shape = tuple(image_shape) if isinstance(image_shape, Sequence) and not isinstance(image_shape, str) else ()
+    if len(shape) != 3 or shape[2] != 3 or any(
+        side is not None and (isinstance(side, bool) or not isinstance(side, int) or side < 1) for side in shape
+    ):
+        raise ModelError(
+            "`image_shape` must be (height, width, 3), where height and width are positive integers or None",
+            received=image_shape,
+            repair="for instance image_shape=(512, 512, 3)",
+        )
+    return cast("tuple[int | None, int | None, int]", shape)
+
+
+def _check_divisible(shape: tuple[int | None, int | None, int], stride: tuple[int, int]) -> None:
+    for side, step, name in zip(shape, stride, ("height", "width"), strict=False):
+        if side is not None and side % step:
+            raise ModelError(
+                f"the {name} of `image_shape` must be a multiple of {step} pixels, the stride of the ASPP level",
+                received=side,
+                repair=f"choose {max(step, side // step * step)} or {-(-side // step) * step}",
+            )
+
+
+def _upsampling(
+    size: Any, aspp_stride: tuple[int, int], low_level_stride: tuple[int, int] | None
+) -> tuple[int, int]:
+    factors = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) else ()
+    if len(factors) != 2 or any(isinstance(factor, bool) or not isinstance(factor, int) or factor < 1 for factor in factors):
+        raise ModelError(
+            "`upsampling_size` must be a positive integer or two of them",
+            received=size,
+            repair="for instance upsampling_size=8 between P5 at stride 32 and P2 at stride 4",
+        )
+    if low_level_stride is not None:
+        fitting = tuple(deep // low for deep, low in zip(aspp_stride, low_level_stride, strict=True))
+        if factors != fitting:
+            shown = fitting[0] if fitting[0] == fitting[1] else fitting
+            raise ModelError(
+                "`upsampling_size` must bring the ASPP features to the stride of the low-level features: "
+                f"{aspp_stride[0]} ÷ {low_level_stride[0]}",
+                received=size,
+                repair=f"upsampling_size={shown}",
+            )
+    elif any(stride % factor for stride, factor in zip(aspp_stride, factors, strict=True)):
+        raise ModelError(
+            f"`upsampling_size` must divide the stride of the ASPP features, {aspp_stride[0]}, "
+            "or the output would not have the input's size",
+            received=size,
+            repair=f"choose a divisor of {aspp_stride[0]}",
+        )
+    return cast("tuple[int, int]", factors)
+
+
+def _layer_outputs(encoder: Any) -> dict[str, list[Any]]:
+    """Where each pyramid tensor comes from: level → [layer name, node index, tensor index]."""
+    return {
+        level: [tensor.node.layer.name, tensor._keras_history.node_index, tensor._keras_history.tensor_index]
+        for level, tensor in pyramid_of(encoder).items()
+    }
+
+
+def _outputs_of_layers(encoder: Any, layers: dict[str, list[Any]]) -> dict[str, Any]:
+    pyramid = {}
+    for level, (name, node_index, tensor_index) in layers.items():
+        node = encoder.get_layer(name)._inbound_nodes[node_index]
+        outputs = node.outputs if isinstance(node.outputs, (list, tuple)) else [node.outputs]
+        pyramid[level] = outputs[tensor_index]
+    return pyramid

@@ -1,0 +1,215 @@
+"""Layers that the architectures and the encoder plugins share.
+
+Every dilated convolution here reaches TFLite as one native dilated operation and can be trained on CPU. The
+stock tf-keras layers do neither: their `dilation_rate` becomes SPACE_TO_BATCH_ND → CONV_2D → BATCH_TO_SPACE_ND.
+
+All tensors are NHWC: (batch, height, width, channels).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from registry.backend import keras, tf
+
+__all__ = [
+    "AtrousAveragePooling2D",
+    "AtrousConv2D",
+    "AtrousDepthwiseConv2D",
+    "ResizeLike",
+    "conv2d",
+    "conv_bn_relu",
+    "separable_conv_bn_relu",
+]
+
+_register = keras.saving.register_keras_serializable(package="atrous")
+
+
+@_register
+class AtrousConv2D(keras.layers.Conv2D):
+    """`tf_keras.layers.Conv2D` whose `dilation_rate` (the atrous rate) is native.
+
+    Same arguments, weights and results as the parent class. The parent goes through `tf.nn.convolution`, which
+    rearranges the batch into rate² slices (324 at rate 18) before it convolves.
+    """
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """Convolve `inputs` with `kernel` in one dilated operation."""
+        return tf.nn.conv2d(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=self.padding.upper(),
+            dilations=self.dilation_rate,
+            name=self.__class__.__name__,
+        )
+
+
+@_register
+class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """`tf_keras.layers.DepthwiseConv2D` whose `dilation_rate` (the atrous rate) is native.
+
+    Same arguments, weights and results as the parent class, and the right gradient on CPU, where the native
+    operation's own gradient ignores the dilation.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Convolve each channel with its own dilated kernel."""
+        if max(self.dilation_rate) == 1:
+            return super().call(inputs)
+        outputs = _native_depthwise_conv2d(
+            inputs, self.depthwise_kernel, rate=self.dilation_rate, padding=self.padding.upper()
+        )
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+def _native_depthwise_conv2d(inputs: Any, kernel: Any, *, rate: tuple[int, int], padding: str) -> Any:
+    strides = [1, 1, 1, 1]
+
+    @tf.custom_gradient
+    def convolve(x: Any, w: Any) -> tuple[Any, Any]:
+        y = tf.raw_ops.DepthwiseConv2dNative(
+            input=x, filter=w, strides=strides, padding=padding, dilations=[1, *rate, 1]
+        )
+
+        def gradient(upstream: Any) -> Any:
+            # The raw operation's CPU gradient is silently wrong for SAME and raises for VALID, so the composite
+            # operation, equal in its values, is differentiated in its place.
+            with tf.GradientTape() as tape:
+                tape.watch([x, w])
+                composite = tf.nn.depthwise_conv2d(x, w, strides, padding, dilations=list(rate))
+            return tape.gradient(composite, [x, w], output_gradients=upstream)
+
+        return y, gradient
+
+    return convolve(inputs, tf.convert_to_tensor(kernel))
+
+
+@_register
+class AtrousAveragePooling2D(keras.layers.Layer):
+    """2×2 average pooling at stride 1 with an atrous rate, `same` padding.
+
+    What `AveragePooling2D(2, strides=2, padding="same")` becomes when its stride turns into a rate: subsampled by
+    two (at rate 1), the results are equal, borders included. A window's taps beyond the border do not count, so
+    each axis averages `x[i]` with `x[i + rate]`, or with itself where that lies outside.
+
+    Args:
+        rate: distance in pixels between the two taps of each axis.
+    """
+
+    def __init__(self, rate: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = rate
+
+    def call(self, inputs: Any) -> Any:
+        """Average over the window; shape and dtype stay as they are."""
+        rows = self._average(inputs, axis=1)
+        return self._average(rows, axis=2)
+
+    def _average(self, x: Any, axis: int) -> Any:
+        if axis == 1:
+            shifted = tf.concat([x[:, self.rate :], x[:, -self.rate :]], axis=1)
+        else:
+            shifted = tf.concat([x[:, :, self.rate :], x[:, :, -self.rate :]], axis=2)
+        return (x + tf.ensure_shape(shifted, x.shape)) * tf.cast(0.5, x.dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shape of the result, equal to the input's."""
+        return tf.TensorShape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "rate": self.rate}
+
+
+@_register
+class ResizeLike(keras.layers.Layer):
+    """Bilinear resize of the first tensor to the height and width of the second (half-pixel centres).
+
+    Shapes: [(batch, h, w, channels), (batch, height, width, any)] → (batch, height, width, channels).
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Resize `inputs[0]` to the size of `inputs[1]`; the dtype stays as it is."""
+        x, reference = inputs
+        height, width = reference.shape[1], reference.shape[2]
+        size = tf.shape(reference)[1:3] if height is None or width is None else (height, width)
+        return tf.cast(tf.image.resize(x, size, method="bilinear"), x.dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Height and width of the second shape, channels of the first."""
+        x, reference = (tuple(shape) for shape in input_shape)
+        return tf.TensorShape((x[0], reference[1], reference[2], x[3]))
+
+
+def conv2d(filters: int, kernel_size: int, *, dilation_rate: int = 1, **kwargs: Any) -> Any:
+    """Make a convolution layer: the stock `Conv2D`, or `AtrousConv2D` where the atrous rate asks for it.
+
+    Args:
+        filters: number of output channels.
+        kernel_size: height and width of the kernel.
+        dilation_rate: atrous rate; above 1 the stride must be 1.
+        **kwargs: further arguments of `tf_keras.layers.Conv2D`.
+
+    Returns:
+        A layer. Stock where possible, since tensorflow-model-optimization matches layers by class.
+    """
+    if dilation_rate == 1:
+        return keras.layers.Conv2D(filters, kernel_size, **kwargs)
+    return AtrousConv2D(filters, kernel_size, dilation_rate=dilation_rate, **kwargs)
+
+
+def conv_bn_relu(
+    x: Any,
+    filters: int,
+    kernel_size: int = 1,
+    *,
+    dilation_rate: int = 1,
+    names: tuple[str, str, str],
+    batch_norm: dict[str, float] | None = None,
+) -> Any:
+    """Append convolution without bias → batch normalization → ReLU, size kept.
+
+    Args:
+        x: `KerasTensor` (batch, height, width, channels).
+        filters: number of output channels.
+        kernel_size: height and width of the kernel.
+        dilation_rate: atrous rate.
+        names: layer names of convolution, normalization and activation.
+        batch_norm: `momentum` and `epsilon`, tf-keras's defaults where absent.
+
+    Returns:
+        `KerasTensor` (batch, height, width, filters).
+    """
+    conv_name, norm_name, activation_name = names
+    x = conv2d(
+        filters, kernel_size, dilation_rate=dilation_rate, padding="same", use_bias=False, name=conv_name
+    )(x)
+    x = keras.layers.BatchNormalization(name=norm_name, **(batch_norm or {}))(x)
+    return keras.layers.ReLU(name=activation_name)(x)
+
+
+def separable_conv_bn_relu(
+    x: Any,
+    filters: int,
+    kernel_size: int = 3,
+    *,
+    dilation_rate: int = 1,
+    names: tuple[str, str, str],
+    batch_norm: dict[str, float] | None = None,
+) -> Any:
+    """Append an atrous separable convolution: depthwise → BN → ReLU → pointwise → BN → ReLU (arXiv:1802.02611).
+
+    Arguments and result are those of `conv_bn_relu`; the depthwise layers are named after `names` with
+    `_depthwise` appended.
+    """
+    depthwise_names = tuple(f"{name}_depthwise" for name in names)
+    depthwise = AtrousDepthwiseConv2D if dilation_rate > 1 else keras.layers.DepthwiseConv2D
+    x = depthwise(
+        kernel_size, dilation_rate=dilation_rate, padding="same", use_bias=False, name=depthwise_names[0]
+    )(x)
+    x = keras.layers.BatchNormalization(name=depthwise_names[1], **(batch_norm or {}))(x)
+    x = keras.layers.ReLU(name=depthwise_names[2])(x)
+    return conv_bn_relu(x, filters, 1, names=names, batch_norm=batch_norm)
