@@ -1,8 +1,8 @@
 """Write a file completely or not at all.
 
-Whoever writes an artifact (a mask, a `.tflite`, a `.keras` archive) writes to the path that `atomic_path` yields;
-only a complete file, flushed to disk, ever appears under the name that the user gave. Nothing here imports
-TensorFlow.
+Whoever writes an artifact (a mask, a `.tflite`, a `.keras` archive) writes to the path that `atomic_path`
+yields; only a complete file, flushed to disk, ever appears under the name that the user gave. Nothing here
+imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _KEPT_TAIL = 40
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and rename it to `path` if the block succeeds.
 
-    The temporary file exists (empty) from the start, with the permissions that the umask asks for, and its name
-    ends like the name of `path`, so that writers which look at the suffix (`.keras`, `.weights.h5`, `.png`) behave.
-    On any failure, `KeyboardInterrupt` included, it is removed and `path` keeps what it had.
+    The temporary file exists (empty) from the start, with the permissions that the umask asks for, and its
+    name ends like the name of `path`, so that writers which look at the suffix (`.keras`, `.weights.h5`,
+    `.png`) behave. On any failure, `KeyboardInterrupt` included, it is removed and `path` keeps what it had.
 
     Args:
         path: the file to write; replaced if it is a regular file.
@@ -39,8 +39,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         The path to write to, in the same folder.
 
     Raises:
-        OutputPathError: the folder is missing or not writable, `path` is a folder, a symbolic link or a special
-            file, the block left no file, or the disk is full.
+        OutputPathError: the folder is missing or not writable, `path` is a folder, a symbolic link or a
+            special file, the block left no file, or the disk is full.
     """
     target = Path(path)
     _check_target(target)
@@ -69,7 +69,9 @@ def _check_target(target: Path) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        raise OutputPathError("the output path must be reachable", received=f"{str(target)!r}: {error}") from error
+        raise OutputPathError(
+            "the output path must be reachable", received=f"{str(target)!r}: {error}"
+        ) from error
     if stat.S_ISREG(mode):
         return
     if stat.S_ISDIR(mode):
@@ -117,7 +119,9 @@ def _flush(temporary: Path, target: Path) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
     except FileNotFoundError as error:
-        raise OutputPathError("the writer must leave a file behind", received=f"nothing for {target}") from error
+        raise OutputPathError(
+            "the writer must leave a file behind", received=f"nothing for {target}"
+        ) from error
 
 
 def _replace(temporary: Path, target: Path) -> None:
@@ -125,7 +129,9 @@ def _replace(temporary: Path, target: Path) -> None:
         temporary.replace(target)
     except OSError as error:
         raise OutputPathError(
-            "the output must be replaceable", received=f"{target}: {error.strerror}", repair="choose another name"
+            "the output must be replaceable",
+            received=f"{target}: {error.strerror}",
+            repair="choose another name",
         ) from error
 
 

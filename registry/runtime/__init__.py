@@ -1,0 +1,16 @@
+"""Run a `.tflite` segmenter: image → class mask → overlay, without TensorFlow."""
+
+from registry.runtime.drawing import draw_legend, overlay, pascal_voc_colormap, save_mask, save_overlay
+from registry.runtime.images import MAX_IMAGE_PIXELS, load_image
+from registry.runtime.segmenter import Segmenter
+
+__all__ = [
+    "MAX_IMAGE_PIXELS",
+    "Segmenter",
+    "draw_legend",
+    "load_image",
+    "overlay",
+    "pascal_voc_colormap",
+    "save_mask",
+    "save_overlay",
+]

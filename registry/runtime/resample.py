@@ -1,0 +1,116 @@
+"""Bring scores and masks from the model's resolution to the image's, in little memory.
+
+Bilinear interpolation with half-pixel centres and edge pixels repeated, as `tf.image.resize` and PyTorch's
+`interpolate(align_corners=False)` do it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["argmax_at_size", "mask_dtype", "nearest_at_size", "threshold_at_size"]
+
+# Rows are worked off in strips of about this many pixels: small enough for the cache, large enough for NumPy.
+_STRIP_PIXELS = 1 << 17
+
+
+def mask_dtype(num_classes: int) -> type[np.uint8] | type[np.uint16]:
+    """The smallest unsigned type that holds every class index."""
+    return np.uint8 if num_classes <= 256 else np.uint16
+
+
+def argmax_at_size(scores: NDArray[np.float32], size: tuple[int, int]) -> NDArray[Any]:
+    """Argmax over the classes of bilinearly resized scores.
+
+    One class after another is resized and compared with the best so far, strip by strip, so the array
+    (H, W, classes) never exists. Ties go to the lowest class.
+
+    Args:
+        scores: float32 (h, w, classes), finite.
+        size: (H, W) of the result.
+
+    Returns:
+        Class indices (H, W), uint8 or (beyond 256 classes) uint16.
+    """
+    planes = np.ascontiguousarray(np.moveaxis(scores, -1, 0))
+    mask = np.empty(size, mask_dtype(len(planes)))
+    for rows, resize in _strips(scores.shape[:2], size):
+        winner = mask[rows]
+        winner[...] = 0
+        best = resize(planes[0])
+        for index, plane in enumerate(planes[1:], start=1):
+            challenger = resize(plane)
+            winner[challenger > best] = index
+            np.maximum(best, challenger, out=best)
+    return mask
+
+
+def threshold_at_size(
+    scores: NDArray[np.float32], size: tuple[int, int], threshold: float
+) -> NDArray[np.uint8]:
+    """1 where a bilinearly resized plane of scores (h, w) exceeds `threshold`, else 0; uint8 (H, W)."""
+    mask = np.empty(size, np.uint8)
+    for rows, resize in _strips(scores.shape, size):
+        mask[rows] = resize(scores) > threshold
+    return mask
+
+
+def nearest_at_size(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Resize class indices (h, w) to (H, W) by their nearest neighbour, half-pixel centres."""
+    rows, columns = (
+        (np.arange(target) * 2 + 1) * source // (2 * target)
+        for source, target in zip(mask.shape, size, strict=True)
+    )
+    return mask[rows[:, np.newaxis], columns[np.newaxis, :]]
+
+
+@dataclass(frozen=True)
+class _Taps:
+    """Per output position: the two inputs that it lies between, and how far it is towards the upper one."""
+
+    lower: NDArray[np.intp]
+    upper: NDArray[np.intp]
+    fraction: NDArray[np.float32]
+
+    @classmethod
+    def between(cls, source: int, target: int) -> _Taps:
+        position = (np.arange(target) + 0.5) * (source / target) - 0.5
+        position = position.clip(0, source - 1)
+        lower = position.astype(np.intp)
+        return cls(lower, np.minimum(lower + 1, source - 1), (position - lower).astype(np.float32))
+
+    def __getitem__(self, part: slice) -> _Taps:
+        return _Taps(self.lower[part], self.upper[part], self.fraction[part])
+
+
+class _Strip:
+    """Resizes planes to a range of the output's rows, reading only the input rows that these need."""
+
+    def __init__(self, rows: _Taps, columns: _Taps) -> None:
+        self._source_rows = slice(int(rows.lower[0]), int(rows.upper[-1]) + 1)
+        self._rows = rows
+        self._columns = columns
+
+    def __call__(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        narrow = plane[self._source_rows]
+        wide = narrow[:, self._columns.lower]
+        wide += self._columns.fraction * (narrow[:, self._columns.upper] - wide)
+        first = self._source_rows.start
+        strip = wide[self._rows.lower - first]
+        step = wide[self._rows.upper - first]
+        step -= strip
+        step *= self._rows.fraction[:, np.newaxis]
+        strip += step
+        return strip
+
+
+def _strips(source: tuple[int, ...], target: tuple[int, int]) -> list[tuple[slice, _Strip]]:
+    height, width = target
+    rows, columns = _Taps.between(source[0], height), _Taps.between(source[1], width)
+    step = max(1, _STRIP_PIXELS // width)
+    parts = [slice(top, min(top + step, height)) for top in range(0, height, step)]
+    return [(part, _Strip(rows[part], columns)) for part in parts]
