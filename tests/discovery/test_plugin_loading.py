@@ -324,7 +324,7 @@ class TestBuilding:
     )
     def test_a_failing_builder_is_named(self, site: Site, body: str, said: str):
         site.plugin(building(body))
-        with pytest.raises(BrokenPluginError, match="registry-tiny 1.0") as caught:
+        with pytest.raises(BrokenPluginError, match=r"registry-tiny 1\.0") as caught:
             discovery.load_plugin("tiny").build("a", "inputs", 32, NoOptions())
         assert said in str(caught.value)
         assert isinstance(caught.value.__cause__, OSError) == ("OSError" in body)
@@ -333,7 +333,7 @@ class TestBuilding:
         site.plugin(
             building("from registry.errors import PyramidContractError; raise PyramidContractError('rule')")
         )
-        with pytest.raises(PyramidContractError, match="^rule$"):
+        with pytest.raises(PyramidContractError, match=r"^rule$"):
             discovery.load_plugin("tiny").build("a", "inputs", 32, NoOptions())
 
     def test_other_plugins_are_not_called(self, site: Site):
@@ -384,7 +384,7 @@ class TestPresetRoots:
     ):
         site.plugin(rooting(expression))
         site.plugin(rooting(f"[Path({str(tmp_path)!r})]"), "zfine")
-        with pytest.warns(RegistryWarning, match="registry-tiny 1.0") as caught:
+        with pytest.warns(RegistryWarning, match=r"registry-tiny 1\.0") as caught:
             assert [root.plugin for root in discovery.preset_roots()] == ["zfine"]
         assert said in str(caught[0].message)
 

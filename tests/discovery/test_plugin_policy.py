@@ -115,7 +115,7 @@ def test_blocking_one_of_two_settles_it(site: Site, monkeypatch: pytest.MonkeyPa
 def test_a_third_party_never_shadows_a_builtin(site: Site, monkeypatch: pytest.MonkeyPatch):
     site.install("atrous", {"resnet": "registry_fake_resnet"})
     site.install("registry-impostor", {"resnet": "registry_impostor"})
-    with pytest.raises(DuplicatePluginError, match="block one: ATROUS_BLOCK_PLUGINS=registry-impostor$"):
+    with pytest.raises(DuplicatePluginError, match=r"block one: ATROUS_BLOCK_PLUGINS=registry-impostor$"):
         discovery.load_plugin("resnet")
     monkeypatch.setenv("ATROUS_PLUGINS", "")
     assert discovery.load_plugin("resnet").record.builtin
@@ -123,7 +123,7 @@ def test_a_third_party_never_shadows_a_builtin(site: Site, monkeypatch: pytest.M
 
 def test_one_distribution_may_not_declare_a_name_twice(site: Site):
     site.install("registry-tiny", "[registry.encoders]\ntiny = registry_a\ntiny = registry_b\n")
-    with pytest.raises(DuplicatePluginError, match="registry_a.*registry_b"):
+    with pytest.raises(DuplicatePluginError, match=r"registry_a.*registry_b"):
         discovery.load_plugin("tiny")
 
 
