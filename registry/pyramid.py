@@ -68,6 +68,10 @@ class EncoderSpec:
         options: pydantic model of the variant's own options; unknown keys must be forbidden.
         normalization: how pixels in 0…255 become the input that the weight sources were trained with.
         weights: weight sources by name, `{"imagenet": "kaggle://…"}`.
+        unused_weights: names of layers in those sources that lie beyond the deepest level, so that the pyramid has
+            no place for them.
+        keras_hub_class: KerasHub class that this variant stands for; its constructor arguments are then the
+            variant's options. Lets KerasHub directories with such an encoder be read.
         parameters: number of parameters of the encoder up to its deepest level, with default options.
         license: SPDX identifier of the published weights.
         paper: where the architecture is described.
@@ -81,6 +85,8 @@ class EncoderSpec:
     options: type[BaseModel] = NoOptions
     normalization: Normalization = field(default_factory=Normalization)
     weights: Mapping[str, str] = field(default_factory=dict)
+    unused_weights: tuple[str, ...] = ()
+    keras_hub_class: str = ""
     parameters: int | None = None
     license: str = ""
     paper: str = ""

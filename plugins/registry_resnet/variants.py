@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from registry.pyramid import EncoderSpec, Normalization
 
@@ -67,8 +67,11 @@ class CustomResNetOptions(ResNetOptions):
     input_conv_kernel_sizes: PositiveInts
     stackwise_num_filters: PositiveInts = Field(max_length=4)
     stackwise_num_blocks: PositiveInts
+    stackwise_num_strides: PositiveInts | None = Field(
+        None, description="Strides of the stacks, [1, 2, 2, 2]; the pyramid contract leaves no other choice."
+    )
     block_type: BlockType
-    use_pre_activation: bool = False
+    use_pre_activation: StrictBool = False
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> CustomResNetOptions:
@@ -76,13 +79,16 @@ class CustomResNetOptions(ResNetOptions):
             raise ValueError("`input_conv_filters` and `input_conv_kernel_sizes` must have the same length")
         if len(self.stackwise_num_filters) != len(self.stackwise_num_blocks):
             raise ValueError("`stackwise_num_filters` and `stackwise_num_blocks` must have the same length")
+        strides = (1,) + (2,) * (len(self.stackwise_num_filters) - 1)
+        if self.stackwise_num_strides not in (None, strides):
+            raise ValueError(f"`stackwise_num_strides` must be {list(strides)}: each level doubles the stride")
         if self.use_pre_activation and self.block_type.endswith("_vd"):
             raise ValueError("a vd block has no pre-activation form: its pre-activated shortcut does not downsample")
         return self
 
     def architecture(self) -> ResNetArchitecture:
         """The options without `multi_grid`, as an architecture."""
-        return ResNetArchitecture(**self.model_dump(exclude={"multi_grid"}))
+        return ResNetArchitecture(**self.model_dump(exclude={"multi_grid", "stackwise_num_strides"}))
 
 
 _BLOCKS: dict[int, tuple[bool, tuple[int, ...]]] = {
@@ -143,7 +149,7 @@ _FAMILIES = (
         normalization=_IMAGENET,
         members={
             18: (11_186_112, _kaggle("resnetv1", "resnet_18_imagenet")),
-            34: (0, {}),
+            34: (21_301_696, {}),
             50: (23_561_152, _kaggle("resnetv1", "resnet_50_imagenet")),
             101: (42_605_504, _kaggle("resnetv1", "resnet_101_imagenet")),
             152: (58_295_232, _kaggle("resnetv1", "resnet_152_imagenet")),
@@ -157,11 +163,11 @@ _FAMILIES = (
         pre_activation=True,
         normalization=_HALF,
         members={
-            18: (0, {}),
-            34: (0, {}),
-            50: (0, _kaggle("resnetv2", "resnet_v2_50_imagenet")),
-            101: (0, _kaggle("resnetv2", "resnet_v2_101_imagenet")),
-            152: (0, {}),
+            18: (11_180_480, {}),
+            34: (21_296_064, {}),
+            50: (23_537_600, _kaggle("resnetv2", "resnet_v2_50_imagenet")),
+            101: (42_581_952, _kaggle("resnetv2", "resnet_v2_101_imagenet")),
+            152: (58_271_680, {}),
         },
     ),
     _Family(
@@ -172,10 +178,10 @@ _FAMILIES = (
         pre_activation=False,
         normalization=_IMAGENET,
         members={
-            18: (11_722_824, _kaggle("resnet_vd", "resnet_vd_18_imagenet")),
-            34: (21_838_408, _kaggle("resnet_vd", "resnet_vd_34_imagenet")),
+            18: (11_209_824, _kaggle("resnet_vd", "resnet_vd_18_imagenet")),
+            34: (21_325_408, _kaggle("resnet_vd", "resnet_vd_34_imagenet")),
             50: (
-                25_629_512,
+                23_580_512,
                 _kaggle(
                     "resnet_vd",
                     "resnet_vd_50_imagenet",
@@ -185,11 +191,11 @@ _FAMILIES = (
                 ),
             ),
             101: (
-                44_673_864,
+                42_624_864,
                 _kaggle("resnet_vd", "resnet_vd_101_imagenet", "resnet_vd_101_ssld_imagenet"),
             ),
-            152: (60_363_592, _kaggle("resnet_vd", "resnet_vd_152_imagenet")),
-            200: (74_933_064, _kaggle("resnet_vd", "resnet_vd_200_imagenet")),
+            152: (58_314_592, _kaggle("resnet_vd", "resnet_vd_152_imagenet")),
+            200: (72_884_064, _kaggle("resnet_vd", "resnet_vd_200_imagenet")),
         },
     ),
 )
@@ -208,6 +214,8 @@ def _named_specs() -> list[EncoderSpec]:
             options=ResNetOptions,
             normalization=family.normalization,
             weights=weights,
+            # The normalization after the last stack of v2 serves classification only.
+            unused_weights=("post_bn",) if family.pre_activation else (),
             parameters=parameters,
             license="Apache-2.0",
             paper=family.paper,
@@ -225,6 +233,8 @@ SPECS: tuple[EncoderSpec, ...] = (
         channels=lambda options: options.architecture().channels(),
         output_strides=(8, 16, 32),
         options=CustomResNetOptions,
+        unused_weights=("post_bn",),
+        keras_hub_class="ResNetBackbone",
         license="Apache-2.0",
         paper="https://arxiv.org/abs/1512.03385",
         description="A ResNet of your own: filters, blocks and block type are options.",

@@ -44,6 +44,16 @@ class RegistryModel(keras.Model):
         """Attach the resolved `PresetConfig`; assembly does this."""
         self._preset_config = config
 
+    @property
+    def weights_report(self) -> Any:
+        """What was loaded from where (`WeightsReport`), or None while all weights are fresh."""
+        return getattr(self, "_weights_report", None)
+
+    @untracked
+    def set_weights_report(self, report: Any) -> None:
+        """Attach what was loaded; assembly does this."""
+        self._weights_report = report
+
     @classmethod
     def from_preset(cls, preset: Any, load_weights: bool = True, **kwargs: Any) -> Self:
         """Build a preset as this class.

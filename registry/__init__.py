@@ -1,0 +1,77 @@
+"""atrous: the model registry for semantic segmentation in TensorFlow.
+
+    import registry
+
+    registry.list_presets()
+    model = registry.build("deeplab_v3_plus_resnet50_pascalvoc")
+    registry.export(model, "deeplab.tflite", size=(512, 512))
+    mask = registry.Segmenter("deeplab.tflite").predict("photo.jpg")
+
+Importing this package, listing and describing import no TensorFlow; building and exporting do.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public name → module that defines it, imported on first use.
+_HOMES = {
+    "Backbone": "registry.assembly",
+    "DeepLabV3Backbone": "registry.assembly",
+    "DeepLabV3ImageSegmenter": "registry.assembly",
+    "EncoderSpec": "registry.pyramid",
+    "ImageSegmenter": "registry.assembly",
+    "Normalization": "registry.pyramid",
+    "PyramidEncoder": "registry.assembly",
+    "RegistryError": "registry.errors",
+    "RegistryWarning": "registry.errors",
+    "SegmentationPreprocessor": "registry.assembly",
+    "Segmenter": "registry.runtime",
+    "build": "registry.assembly",
+    "build_encoder": "registry.assembly",
+    "describe": "registry.catalog",
+    "export": "registry.exporting",
+    "hookimpl": "registry.hookspecs",
+    "list_encoders": "registry.discovery",
+    "list_plugins": "registry.discovery",
+    "list_presets": "registry.catalog",
+    "load_model": "registry.assembly",
+    "preset_schema": "registry.catalog",
+}
+
+__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - the keys are strings
+
+if TYPE_CHECKING:
+    from registry.assembly import (
+        Backbone,
+        DeepLabV3Backbone,
+        DeepLabV3ImageSegmenter,
+        ImageSegmenter,
+        PyramidEncoder,
+        SegmentationPreprocessor,
+        build,
+        build_encoder,
+        load_model,
+    )
+    from registry.catalog import describe, list_presets, preset_schema
+    from registry.discovery import list_encoders, list_plugins
+    from registry.errors import RegistryError, RegistryWarning
+    from registry.exporting import export
+    from registry.hookspecs import hookimpl
+    from registry.pyramid import EncoderSpec, Normalization
+    from registry.runtime import Segmenter
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,248 @@
+"""KerasHub's preset directories: their configuration as our preset, their arrays by layer name.
+
+`model.weights.h5` numbers its groups by class in graph order (`layers/conv2d_1/vars/0`); the layer's real name is
+the attribute `name` of its `vars` group, and only that is used. Large weights are sharded: `model.weights.json`
+names the parts. Nothing here imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from registry.errors import WeightsFormatError
+from registry.weights.handles import fetch_directory
+
+__all__ = ["Arrays", "KerasHubPreset", "is_preset_directory", "open_preset"]
+
+# Layer name → its arrays in the order of the layer's variables.
+Arrays = dict[str, list[np.ndarray]]
+
+_WEIGHTS, _SHARDS = "model.weights.h5", "model.weights.json"
+_TASK, _TASK_WEIGHTS = "task.json", "task.weights.h5"
+_IMAGE_CONVERTER = "image_converter.json"
+
+
+@dataclass(frozen=True)
+class KerasHubPreset:
+    """A preset directory on this machine.
+
+    Args:
+        source: the handle or path that it came from, for messages.
+        directory: where its files are.
+        backbone: `config.json`, the serialized backbone.
+        task: `task.json`, the serialized segmenter, or None.
+    """
+
+    source: str
+    directory: Path
+    backbone: Mapping[str, Any]
+    task: Mapping[str, Any] | None
+
+    @property
+    def backbone_class(self) -> str:
+        """KerasHub's class of the backbone, `DeepLabV3Backbone` or an encoder's."""
+        return str(self.backbone.get("class_name", ""))
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the directory holds a classifier's weights."""
+        return self.task is not None and (self.directory / _TASK_WEIGHTS).is_file()
+
+    def backbone_arrays(self) -> Arrays:
+        """Arrays of the backbone by layer name.
+
+        Layers under `image_encoder/` are left out: they belong to the encoder but not to the pyramid (the last
+        normalization of a ResNetV2), so no DeepLab computes with them.
+
+        Raises:
+            WeightsFormatError: a file is corrupt, truncated, or not of this format.
+        """
+        return _merged(self._weight_files(), skip="image_encoder/")
+
+    def head_arrays(self) -> Arrays:
+        """Arrays of the classifier by layer name; optimizer slots are left out."""
+        if not self.has_head:
+            return {}
+        return _merged([self.directory / _TASK_WEIGHTS], skip="optimizer/")
+
+    def _weight_files(self) -> list[Path]:
+        single = self.directory / _WEIGHTS
+        if single.is_file():
+            return [single]
+        index = _read_json(self.directory / _SHARDS)
+        weight_map = index.get("weight_map")
+        if not isinstance(weight_map, Mapping):
+            raise _malformed(self.directory / _SHARDS, "it has no `weight_map`")
+        names: set[str] = set()
+        for value in weight_map.values():
+            names.update([value] if isinstance(value, str) else value)
+        for name in names:
+            if Path(name).name != name:
+                raise _malformed(self.directory / _SHARDS, f"it names {name!r}, which is not a file beside it")
+        return [self.directory / name for name in sorted(names)]
+
+    def preset_mapping(self, encoder: Mapping[str, Any]) -> dict[str, Any]:
+        """Describe a DeepLab directory as an inline preset.
+
+        Args:
+            encoder: `plugin`, `variant` and `options` that stand for `encoder_config()`.
+
+        Raises:
+            WeightsFormatError: the directory does not describe a DeepLabV3 model.
+        """
+        config = self._backbone_config("DeepLabV3Backbone")
+        low_level = config.get("low_level_feature_key")
+        architecture: dict[str, Any] = {
+            "name": "deeplab_v3_plus" if low_level else "deeplab_v3",
+            "spatial_pyramid_pooling_key": config["spatial_pyramid_pooling_key"],
+            "upsampling_size": config["upsampling_size"],
+            "dilation_rates": config["dilation_rates"],
+            "decoder": {"convolutions": 1, "kernel_size": 1},
+        }
+        if low_level:
+            architecture |= {
+                "low_level_feature_key": low_level,
+                "projection_filters": config.get("projection_filters", 48),
+            }
+        task = (self.task or {}).get("config", {})
+        mapping: dict[str, Any] = {
+            "description": f"KerasHub preset {self.source}",
+            "encoder": dict(encoder),
+            "architecture": architecture,
+            "num_classes": task.get("num_classes", 1),
+            "activation": task.get("activation"),
+            "input": self._input_mapping(config),
+        }
+        return mapping
+
+    def encoder_config(self) -> tuple[str, Mapping[str, Any]]:
+        """KerasHub class of the image encoder and its constructor arguments."""
+        if self.backbone_class != "DeepLabV3Backbone":
+            return self.backbone_class, self._backbone_config(self.backbone_class)
+        encoder = self._backbone_config("DeepLabV3Backbone").get("image_encoder")
+        if not isinstance(encoder, Mapping) or not isinstance(encoder.get("config"), Mapping):
+            raise _malformed(self.directory / "config.json", "it has no `image_encoder`")
+        return str(encoder.get("class_name")), encoder["config"]
+
+    def _backbone_config(self, class_name: str) -> Mapping[str, Any]:
+        config = self.backbone.get("config")
+        if self.backbone_class != class_name or not isinstance(config, Mapping):
+            raise _malformed(
+                self.directory / "config.json", f"it describes {self.backbone_class or 'nothing'}, not {class_name}"
+            )
+        return config
+
+    def _input_mapping(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        shape = config.get("image_shape") or (None, None, 3)
+        mapping: dict[str, Any] = {
+            "image_shape": list(shape),
+            "normalization": {"scale": 1.0, "offset": 0.0},
+        }
+        converter = self._image_converter()
+        if converter.get("image_size"):
+            mapping["size"] = list(converter["image_size"])
+        for key in ("scale", "offset"):
+            if converter.get(key) is not None:
+                mapping["normalization"][key] = converter[key]
+        return mapping
+
+    def _image_converter(self) -> Mapping[str, Any]:
+        path = self.directory / _IMAGE_CONVERTER
+        return _read_json(path).get("config", {}) if path.is_file() else {}
+
+
+def is_preset_directory(path: object) -> bool:
+    """Whether a path is a directory with KerasHub's `config.json`."""
+    return isinstance(path, (str, os.PathLike)) and (Path(path) / "config.json").is_file()
+
+
+def open_preset(source: str | os.PathLike[str], *, weights: bool = True) -> KerasHubPreset:
+    """Fetch a preset directory and read what it describes.
+
+    Args:
+        source: `kaggle://…`, `hf://…` or a path.
+        weights: whether the arrays are wanted, too.
+
+    Raises:
+        WeightsUnavailableError: it cannot be fetched.
+        WeightsFormatError: its JSON files are broken.
+    """
+    required = ["config.json", *([f"{_WEIGHTS}|{_SHARDS}"] if weights else [])]
+    optional = (_TASK, _IMAGE_CONVERTER, *((_TASK_WEIGHTS,) if weights else ()))
+    directory = fetch_directory(source, required=required, optional=optional)
+    task = directory / _TASK
+    preset = KerasHubPreset(
+        source=str(source),
+        directory=directory,
+        backbone=_read_json(directory / "config.json"),
+        task=_read_json(task) if task.is_file() else None,
+    )
+    if weights and not (directory / _WEIGHTS).is_file():
+        fetch_directory(source, required=[path.name for path in preset._weight_files()], optional=())
+    return preset
+
+
+def _merged(paths: Iterable[Path], *, skip: str) -> Arrays:
+    """Read the arrays of several files; a layer's variables may be spread over them."""
+    variables: dict[str, dict[int, np.ndarray]] = {}
+    groups: dict[str, str] = {}
+    for path in paths:
+        for group, name, number, array in _variables(path, skip):
+            if groups.setdefault(name, group) != group:
+                raise _malformed(path, f"two layers are named {name!r}: {groups[name]} and {group}")
+            variables.setdefault(name, {})[number] = array
+    return {name: [numbered[number] for number in sorted(numbered)] for name, numbered in variables.items()}
+
+
+def _variables(path: Path, skip: str) -> list[tuple[str, str, int, np.ndarray]]:
+    """Every (group, layer name, number, array) of one HDF5 file."""
+    found: list[tuple[str, str, int, np.ndarray]] = []
+
+    def visit(key: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset) or key.startswith(skip):
+            return
+        group, _, number = key.rpartition("/")
+        name = item.parent.attrs.get("name")
+        if not group.endswith("vars") or not number.isdigit() or name is None:
+            raise _malformed(path, f"the array {key!r} belongs to no named layer")
+        array = np.asarray(item[()])
+        if array.dtype.kind != "f":
+            raise _malformed(path, f"the array {key!r} has dtype {array.dtype}, not a float")
+        if not np.isfinite(array).all():
+            raise _malformed(path, f"the array {key!r} of layer {name!r} holds NaN or Inf")
+        found.append((group, name if isinstance(name, str) else bytes(name).decode(), int(number), array))
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(visit)
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        if isinstance(error, WeightsFormatError):
+            raise
+        raise _malformed(path, str(error)) from error
+    return found
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _malformed(path, str(error)) from error
+    if not isinstance(content, Mapping):
+        raise _malformed(path, f"it holds a {type(content).__name__}, not an object")
+    return content
+
+
+def _malformed(path: Path, why: str) -> WeightsFormatError:
+    return WeightsFormatError(
+        "a KerasHub preset directory holds intact JSON and HDF5 files written by `save_to_preset`",
+        received=f"{path}: {why}",
+        repair="download or save the preset again",
+    )
