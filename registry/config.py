@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 __all__ = [
     "ArchitectureConfig",
@@ -26,9 +36,19 @@ __all__ = [
     "WeightsConfig",
 ]
 
+
+def _no_lookalike(value: object) -> object:
+    """Refuse `true` and `3.0` where a `Literal` lists 1 or 3: Python holds them equal, a preset must not."""
+    if isinstance(value, bool | float):
+        raise PydanticCustomError("int_type", "Input should be a valid integer")
+    return value
+
+
 PositiveInt = Annotated[int, Field(strict=True, ge=1)]
-Number = StrictFloat | StrictInt
-Level = Annotated[str, Field(strict=True, pattern=r"^P[1-5]$")]
+Fraction = Annotated[float, Field(strict=True, ge=0.0, lt=1.0, allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)] | StrictInt
+Level = Literal["P1", "P2", "P3", "P4", "P5"]
+OneOfIntegers = BeforeValidator(_no_lookalike)
 Word = Annotated[str, Field(strict=True, min_length=1)]
 Channel = Annotated[int, Field(strict=True, ge=0, le=255)]
 
@@ -44,7 +64,7 @@ class EncoderConfig(_Section):
 
     plugin: Word = Field(description="Name of the encoder plugin: the entry-point name in `registry.encoders`.")
     variant: Word = Field(description="Encoder variant that the plugin offers, for instance `resnet_50`.")
-    output_stride: Literal[4, 8, 16, 32] = Field(
+    output_stride: Annotated[Literal[4, 8, 16, 32], OneOfIntegers] = Field(
         32, description="Ratio of input size to the deepest feature map; below 32 late strides become atrous rates."
     )
     options: dict[str, Any] = Field(
@@ -58,7 +78,7 @@ class AsppConfig(_Section):
     filters: PositiveInt = Field(256, description="Channels of each branch and of the projection.")
     separable: StrictBool = Field(False, description="Depthwise separable 3×3 branches, as in arXiv:1802.02611.")
     image_pooling: StrictBool = Field(True, description="Include the global average pooling branch.")
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Dropout rate after the projection.")
+    dropout: Fraction = Field(0.0, description="Dropout rate after the projection.")
 
 
 class DecoderConfig(_Section):
@@ -68,15 +88,36 @@ class DecoderConfig(_Section):
     convolutions: Annotated[int, Field(strict=True, ge=0, le=8)] = Field(
         1, description="How many convolutions, each with batch normalization and ReLU."
     )
-    kernel_size: Literal[1, 3, 5] = Field(1, description="Kernel size of each convolution.")
+    kernel_size: Annotated[Literal[1, 3, 5], OneOfIntegers] = Field(1, description="Kernel size of each convolution.")
     separable: StrictBool = Field(False, description="Depthwise separable convolutions.")
+
+
+# The papers differ in these defaults. They are classes, not default instances, so that a preset which sets one
+# key of `decoder` keeps the architecture's defaults for the others.
+class _DeepLabV3Decoder(DecoderConfig):
+    """Convolutions between the ASPP features and the classifier; the paper has none."""
+
+    convolutions: Annotated[int, Field(strict=True, ge=0, le=8)] = Field(
+        0, description="How many convolutions, each with batch normalization and ReLU."
+    )
+
+
+class _DeepLabV3PlusDecoder(DecoderConfig):
+    """Convolutions between the concatenated features and the classifier; the paper has two of 3×3."""
+
+    convolutions: Annotated[int, Field(strict=True, ge=0, le=8)] = Field(
+        2, description="How many convolutions, each with batch normalization and ReLU."
+    )
+    kernel_size: Annotated[Literal[1, 3, 5], OneOfIntegers] = Field(3, description="Kernel size of each convolution.")
 
 
 class BatchNormConfig(_Section):
     """Batch normalization of ASPP and decoder (the encoder has its own)."""
 
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.99, description="Momentum of the moving statistics.")
-    epsilon: Annotated[float, Field(gt=0.0)] = Field(1e-3, description="Small number added to the variance.")
+    momentum: Fraction = Field(0.99, description="Momentum of the moving statistics.")
+    epsilon: Annotated[float, Field(strict=True, gt=0.0, allow_inf_nan=False)] = Field(
+        1e-3, description="Small number added to the variance."
+    )
 
 
 class _DeepLab(_Section):
@@ -95,7 +136,7 @@ class DeepLabV3Config(_DeepLab):
     """DeepLabV3 (arXiv:1706.05587): ASPP, classifier, bilinear upsampling."""
 
     name: Literal["deeplab_v3"]
-    decoder: DecoderConfig = Field(default_factory=lambda: DecoderConfig(convolutions=0))
+    decoder: _DeepLabV3Decoder = Field(default_factory=_DeepLabV3Decoder)
 
 
 class DeepLabV3PlusConfig(_DeepLab):
@@ -104,7 +145,7 @@ class DeepLabV3PlusConfig(_DeepLab):
     name: Literal["deeplab_v3_plus"]
     low_level_feature_key: Level = Field("P2", description="Pyramid level that the decoder adds.")
     projection_filters: PositiveInt = Field(48, description="Channels that the low-level features are reduced to.")
-    decoder: DecoderConfig = Field(default_factory=lambda: DecoderConfig(convolutions=2, kernel_size=3))
+    decoder: _DeepLabV3PlusDecoder = Field(default_factory=_DeepLabV3PlusDecoder)
 
 
 ArchitectureConfig = Annotated[DeepLabV3Config | DeepLabV3PlusConfig, Field(discriminator="name")]
@@ -127,7 +168,7 @@ class NormalizationConfig(_Section):
 class InputConfig(_Section):
     """What the model takes in."""
 
-    image_shape: tuple[PositiveInt | None, PositiveInt | None, Literal[3]] = Field(
+    image_shape: tuple[PositiveInt | None, PositiveInt | None, Annotated[Literal[3], OneOfIntegers]] = Field(
         (None, None, 3), description="Height, width and channels that the graph is built for; null leaves a size open."
     )
     size: tuple[PositiveInt, PositiveInt] = Field((512, 512), description="Height and width for export and prediction.")
@@ -147,7 +188,7 @@ class EvaluationConfig(_Section):
     """A measured accuracy, with its source."""
 
     dataset: Word
-    mean_iou: Annotated[float, Field(ge=0.0, le=1.0)]
+    mean_iou: Annotated[float, Field(strict=True, ge=0.0, le=1.0, allow_inf_nan=False)]
     source: Word
 
 
@@ -170,5 +211,10 @@ class PresetConfig(_Section):
     @model_validator(mode="after")
     def _labels_match_classes(self) -> PresetConfig:
         if self.labels and len(self.labels) != self.num_classes:
-            raise ValueError(f"`labels` names {len(self.labels)} classes, but `num_classes` is {self.num_classes}")
+            raise PydanticCustomError(
+                "labels_match_classes",
+                "`labels` names {labels} classes, but `num_classes` is {num_classes}",
+                # `at` tells the catalog which value to point at: a validator of the whole has no location.
+                {"at": "labels", "labels": len(self.labels), "num_classes": self.num_classes},
+            )
         return self
