@@ -16,6 +16,7 @@ from registry.discovery.index import Claim, Index, host_is_installed
 from registry.discovery.loading import Failure, LoadedPlugin, attempt, defective
 from registry.discovery.policy import ALLOW_VARIABLE, BLOCK_VARIABLE
 from registry.discovery.records import EncoderRecord, PluginRecord, PluginStatus, PresetRoot
+from registry.discovery.specs import default_channels
 from registry.errors import (
     BlockedPluginError,
     BrokenPluginError,
@@ -257,7 +258,7 @@ def _encoder_record(plugin: LoadedPlugin, spec: EncoderSpec) -> EncoderRecord:
         variant=spec.name,
         distribution=plugin.record.distribution,
         version=plugin.record.version,
-        channels=spec.channels_for(),
+        channels=default_channels(spec),
         output_strides=spec.output_strides,
         min_size=spec.min_size,
         weights=dict(spec.weights),

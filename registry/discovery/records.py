@@ -48,7 +48,7 @@ class EncoderRecord:
         variant: name of the variant.
         distribution: the installed distribution that ships it.
         version: that distribution's version.
-        channels: channels per pyramid level, with default options.
+        channels: channels per pyramid level with default options; None where an option has no default.
         output_strides: output strides that the encoder can be built for.
         min_size: smallest input height and width in pixels.
         weights: weight sources by name.
@@ -62,7 +62,7 @@ class EncoderRecord:
     variant: str
     distribution: str
     version: str
-    channels: dict[str, int]
+    channels: dict[str, int] | None
     output_strides: tuple[int, ...]
     min_size: int
     weights: dict[str, str]

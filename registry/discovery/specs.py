@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from registry.errors import nearest
 from registry.pyramid import LEVELS, EncoderSpec, Normalization
 
-__all__ = ["spec_violations"]
+__all__ = ["default_channels", "spec_violations"]
+
+
+def default_channels(spec: EncoderSpec) -> dict[str, int] | None:
+    """Channels per level with default options; None where they need an option without a default."""
+    if not callable(spec.channels):
+        return dict(spec.channels)
+    try:
+        options = spec.options()
+    except ValidationError:
+        return None
+    return spec.channels_for(options)
 
 
 def spec_violations(described: Iterable[object]) -> Iterator[str]:
@@ -74,9 +85,11 @@ def _options_violation(options: object) -> str | None:
 
 def _channel_violations(spec: EncoderSpec) -> Iterator[str]:
     try:
-        channels = spec.channels_for()
-    except Exception as error:  # the plugin's own function, or an option without a default
-        yield f"channels must be known with default options, got {type(error).__name__}: {error}"
+        channels = default_channels(spec)
+    except Exception as error:  # the plugin's own function, or no mapping at all
+        yield f"channels must map levels to numbers, got {type(error).__name__}: {error}"
+        return
+    if channels is None:  # known only once a preset gives the options; checked when it is built
         return
     if not channels:
         yield "channels must name at least one level"

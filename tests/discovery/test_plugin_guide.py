@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
+import json
 import re
 import shutil
 from pathlib import Path
@@ -14,6 +16,7 @@ from fake_site import Site
 
 from registry import discovery, hookspecs
 from registry.config import PresetConfig
+from registry.pyramid import EncoderSpec
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "write-a-plugin.md"
@@ -58,6 +61,12 @@ def test_every_hook_is_exercised_by_a_test(name: str):
     assert any(test.startswith(f"test_hook_{name}") for test in tests)
 
 
+def test_every_field_of_a_description_is_explained():
+    rows = [line for line in GUIDE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    explained = {word for row in rows for word in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    assert explained >= {field.name for field in dataclasses.fields(EncoderSpec)}
+
+
 def test_every_status_and_variable_is_explained():
     text = GUIDE.read_text(encoding="utf-8")
     for word in ("available", "loaded", "broken", "blocked", "duplicate", "incompatible"):
@@ -83,13 +92,7 @@ def test_the_sample_is_discovered_and_its_preset_is_valid(site: Site):
     assert encoder.channels == {"P1": 16, "P2": 32, "P3": 64, "P4": 96, "P5": 128}
     (root,) = discovery.preset_roots()
     (preset,) = root.path.glob("*.yaml")
-    config = PresetConfig.model_validate_json(yaml_as_json(preset))
+    config = PresetConfig.model_validate_json(json.dumps(yaml.safe_load(preset.read_text(encoding="utf-8"))))
     _, spec = discovery.find_encoder(config.encoder.plugin, config.encoder.variant)
     assert config.encoder.output_stride in spec.output_strides
     assert spec.channels_for(spec.options(**config.encoder.options))["P1"] == 24
-
-
-def yaml_as_json(path: Path) -> str:
-    import json
-
-    return json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")))

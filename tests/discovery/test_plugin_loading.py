@@ -274,7 +274,7 @@ class TestDescriptions:
             ("[spec(channels={'P9': 8})]", "level 'P9' does not exist"),
             ("[spec(channels={'P1': 0})]", "positive int"),
             ("[spec(channels=lambda options: options.width)]", "AttributeError"),
-            ("[spec(channels=lambda options: {'P1': 1}, options=Required)]", "default options"),
+            ("[spec(channels=7)]", "map levels to numbers"),
             ("[spec(output_strides=())]", "non-empty tuple"),
             ("[spec(output_strides=[16])]", "non-empty tuple"),
             ("[spec(output_strides=(16, 24))]", "power of two, got 24"),
@@ -296,6 +296,13 @@ class TestDescriptions:
         site.plugin(describing("[spec(min_size=0, output_strides=()), spec(name='b', options=Open)]"))
         error = str(refusal())
         assert all(part in error for part in ("min_size", "output_strides", "encoder 'b'"))
+
+    def test_channels_may_depend_on_an_option_without_default(self, site: Site):
+        site.plugin(describing("[spec(channels=lambda options: {'P1': options.width}, options=Required)]"))
+        (record,) = discovery.list_encoders()
+        assert record.channels is None
+        spec = discovery.load_plugin("tiny").encoder("a")
+        assert spec.channels_for(spec.options(width=3)) == {"P1": 3}
 
     def test_hook_registry_encoders_may_be_a_generator(self, site: Site):
         site.plugin(describing("(spec(name=name) for name in 'ab')"))
