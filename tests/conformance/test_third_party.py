@@ -192,10 +192,9 @@ def test_the_sample_builds_from_its_preset_beside_broken_plugins(environment: En
         """
         import numpy as np
         model = registry.build("deeplab_v3_plus_tinynet", weights=None)
-        shape = model(np.zeros((1, 64, 96, 3), "float32")).shape
-        answer = [list(shape), "registry_liar" in sys.modules and "tensorflow" not in sys.modules]
+        answer = list(model(np.zeros((1, 64, 96, 3), "float32")).shape)
         """
-    ) == [[1, 64, 96, 21], False]
+    ) == [1, 64, 96, 21]
 
 
 def test_the_tests_of_the_sample_pass(environment: Environment, tmp_path: Path):
