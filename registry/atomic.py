@@ -17,7 +17,7 @@ from pathlib import Path
 
 from registry.errors import OutputPathError
 
-__all__ = ["atomic_path"]
+__all__ = ["atomic_path", "check_output_path"]
 
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Keeps the temporary name below the usual limit of 255 bytes, whatever the user's own name is.
@@ -61,6 +61,27 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             temporary.unlink()
     _flush_folder(target.parent)
+
+
+def check_output_path(path: str | os.PathLike[str], *, suffixes: tuple[str, ...] = ()) -> None:
+    """Refuse, before any work is done, a path that `atomic_path` could not write to.
+
+    Args:
+        path: the file to be written.
+        suffixes: file name endings to choose from, lower case, with their dot; empty allows all.
+
+    Raises:
+        OutputPathError: as `atomic_path`, or the name has another ending.
+    """
+    target = Path(path)
+    if suffixes and target.suffix.lower() not in suffixes:
+        raise OutputPathError(
+            f"the file name must end in {' or '.join(suffixes)}",
+            received=str(target),
+            repair=f"name it {target.stem or 'output'}{suffixes[0]}",
+        )
+    _check_target(target)
+    _create_temporary(target).unlink()
 
 
 def _check_target(target: Path) -> None:

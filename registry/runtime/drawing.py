@@ -11,13 +11,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from registry.atomic import atomic_path
-from registry.errors import ModelError, OutputPathError
+from registry.atomic import atomic_path, check_output_path
+from registry.errors import ModelError
 from registry.runtime.images import ImageSource, load_image
 
-__all__ = ["draw_legend", "overlay", "pascal_voc_colormap", "save_mask", "save_overlay"]
+__all__ = [
+    "MASK_SUFFIXES",
+    "OVERLAY_SUFFIXES",
+    "draw_legend",
+    "overlay",
+    "pascal_voc_colormap",
+    "save_mask",
+    "save_overlay",
+]
 
-_OVERLAY_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+MASK_SUFFIXES = (".png",)
+OVERLAY_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def pascal_voc_colormap(num_classes: int = 256) -> NDArray[np.uint8]:
@@ -63,7 +72,7 @@ def save_mask(mask: ArrayLike, path: str | os.PathLike[str], palette: ArrayLike 
     else:
         image = Image.fromarray(indices.astype(np.uint8))
         image.putpalette(colors.tobytes())  # turns mode L into P, values kept
-    _save(image, path, (".png",))
+    _save(image, path, MASK_SUFFIXES)
 
 
 def overlay(
@@ -174,18 +183,12 @@ def save_overlay(
         present = set(np.unique(_checked_mask(mask)).tolist())
         shown = [name if index in present else "" for index, name in enumerate(labels)]
         picture = np.concatenate([picture, draw_legend(shown, palette, width=picture.shape[1])])
-    _save(Image.fromarray(picture), path, _OVERLAY_SUFFIXES)
+    _save(Image.fromarray(picture), path, OVERLAY_SUFFIXES)
 
 
 def _save(image: Image.Image, path: str | os.PathLike[str], suffixes: tuple[str, ...]) -> None:
-    suffix = Path(path).suffix.lower()
-    if suffix not in suffixes:
-        raise OutputPathError(
-            f"the file name must end in {' or '.join(suffixes)}",
-            received=str(path),
-            repair=f"name it {Path(path).stem}{suffixes[0]}",
-        )
-    options: dict[str, Any] = {"quality": 95} if suffix != ".png" else {}
+    check_output_path(path, suffixes=suffixes)
+    options: dict[str, Any] = {} if Path(path).suffix.lower() == ".png" else {"quality": 95}
     with atomic_path(path) as temporary:
         image.save(temporary, **options)
 

@@ -1,0 +1,54 @@
+"""Where output goes: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+import typer
+
+__all__ = ["print_json", "print_table", "say", "working"]
+
+_WIDTH_WHEN_PIPED = 160
+
+
+def say(text: str) -> None:
+    """Tell the user something that is not the result."""
+    typer.echo(text, err=True)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print the result as one JSON object."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print the result as a table."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        # As `Text`: a square bracket in a message is no markup.
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console.width = _WIDTH_WHEN_PIPED
+    console.print(table)
+
+
+@contextmanager
+def working() -> Iterator[None]:
+    """Around calls into TensorFlow: its chatter is silenced, and what libraries print goes to stderr."""
+    # Read by TensorFlow when it is imported, hence within this process only and before the first import.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for name in ("tensorflow", "absl", "h5py"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with redirect_stdout(sys.stderr):
+        yield

@@ -1,0 +1,42 @@
+"""Turns what a command raises into a message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from registry.errors import RegistryError
+
+__all__ = ["EXIT_DEFECT", "EXIT_INTERRUPTED", "EXIT_WRONG_INPUT", "GuardedCommand"]
+
+EXIT_WRONG_INPUT = 1
+EXIT_DEFECT = 3
+EXIT_INTERRUPTED = 130
+
+
+class GuardedCommand(TyperCommand):
+    """A command whose errors end the process as `atrous --help` documents it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; usage errors pass through to typer, which exits with 2."""
+        debug = bool((ctx.obj or {}).get("debug"))
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            typer.echo("atrous: interrupted", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except RegistryError as error:
+            if debug:
+                traceback.print_exception(error, file=sys.stderr)
+            typer.echo(f"atrous: error: {error}", err=True)
+            raise typer.Exit(EXIT_WRONG_INPUT) from error
+        except Exception as error:
+            traceback.print_exception(error, file=sys.stderr)
+            typer.echo("atrous: this is a defect, please report it with the traceback above", err=True)
+            raise typer.Exit(EXIT_DEFECT) from error

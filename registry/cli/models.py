@@ -1,0 +1,159 @@
+"""`atrous build | export`: from a preset to a model to a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from registry.atomic import atomic_path, check_output_path
+from registry.cli.console import print_json, working
+from registry.cli.guard import GuardedCommand
+from registry.cli.options import (
+    JsonOption,
+    SetOption,
+    WeightsOption,
+    parse_overrides,
+    parse_size,
+    parse_weights,
+)
+
+__all__ = ["register"]
+
+_DEFAULT_WEIGHTS = "default"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(
+        "build",
+        cls=GuardedCommand,
+        epilog="\b\nExample:\n  atrous build deeplab_v3_plus_resnet50_pascalvoc --weights none "
+        "--num-classes 4 --output model.keras",
+    )(build)
+    app.command(
+        "export",
+        cls=GuardedCommand,
+        epilog="\b\nExamples:\n"
+        "  atrous export deeplab_v3_plus_resnet50_pascalvoc model.tflite --size 512x768\n"
+        "  atrous export model.keras model.tflite",
+    )(export)
+
+
+def build(
+    preset: Annotated[str, typer.Argument(help="Name of a preset, or path of a YAML file.")],
+    *,
+    weights: WeightsOption = _DEFAULT_WEIGHTS,
+    num_classes: Annotated[int | None, typer.Option(help="Number of classes, background included.")] = None,
+    image_shape: Annotated[
+        str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Fix the input size of the graph.")
+    ] = None,
+    overrides: SetOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE.keras", help="Save the model there.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a model from a preset and say what it is.
+
+    With --json: {"preset", "parameters", "trainable_parameters", "num_classes", "input_shape",
+    "output_shape", "output_stride", "levels": {"P2": {"shape": [...]}, ...}, "output"}.
+    """
+    import registry
+
+    size = parse_size(image_shape, "--image-shape")
+    values = parse_overrides(overrides, own_options=True)
+    if output is not None:
+        check_output_path(output, suffixes=(".keras",))
+    with working():
+        model = registry.build(
+            preset,
+            weights=parse_weights(weights),
+            num_classes=num_classes,
+            image_shape=None if size is None else (*size, 3),
+            **values,
+        )
+        if output is not None:
+            with atomic_path(output) as temporary:
+                model.save(temporary)
+    summary = {"preset": preset, **_summary(model), "output": None if output is None else str(output)}
+    if as_json:
+        print_json(summary)
+    else:
+        _print_summary(summary)
+
+
+def export(
+    source: Annotated[str, typer.Argument(metavar="PRESET|FILE.keras", help="What to export.")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT.tflite", help="The file to write.")],
+    *,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="HEIGHT[xWIDTH]", help="Input size in pixels; the preset's if left out."),
+    ] = None,
+    weights: WeightsOption = _DEFAULT_WEIGHTS,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Export a preset or a saved model as .tflite.
+
+    The file is run and compared with the model before it gets its name.
+
+    With --json: the export report, as registry.export(...).to_dict().
+    """
+    import registry
+
+    extent = parse_size(size)
+    values = parse_overrides(overrides, own_options=True)
+    check_output_path(output, suffixes=(".tflite",))
+    with working():
+        model = _load_or_build(source, weights, values)
+        progress = not as_json and sys.stderr.isatty()
+        report = registry.export(model, output, size=extent, progress=progress)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        typer.echo(str(report))
+
+
+def _load_or_build(source: str, weights: str, overrides: dict[str, Any]) -> Any:
+    import registry
+
+    if Path(source).suffix.lower() != ".keras":
+        return registry.build(source, weights=parse_weights(weights), **overrides)
+    if overrides or weights != _DEFAULT_WEIGHTS:
+        raise typer.BadParameter("--weights and --set are for presets; a .keras file has its own")
+    return registry.load_model(source)
+
+
+def _summary(model: Any) -> dict[str, Any]:
+    config = getattr(model, "preset_config", None)
+    pyramid = getattr(getattr(model, "backbone", model), "pyramid_outputs", {})
+    trainable = sum(int(variable.shape.num_elements()) for variable in model.trainable_variables)
+    return {
+        "parameters": int(model.count_params()),
+        "trainable_parameters": trainable,
+        "num_classes": getattr(model, "num_classes", None),
+        "input_shape": list(model.input_shape),
+        "output_shape": list(model.output_shape),
+        "output_stride": None if config is None else config.encoder.output_stride,
+        "levels": {level: {"shape": list(tensor.shape)} for level, tensor in pyramid.items()},
+    }
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    typer.echo(f"preset         {summary['preset']}")
+    typer.echo(f"parameters     {summary['parameters']:,} ({summary['trainable_parameters']:,} trainable)")
+    typer.echo(f"input          {_shape(summary['input_shape'])}")
+    typer.echo(f"output         {_shape(summary['output_shape'])}, {summary['num_classes']} classes")
+    typer.echo(f"output stride  {summary['output_stride']}")
+    for level, details in summary["levels"].items():
+        typer.echo(f"level {level}       {_shape(details['shape'])}")
+    if summary["output"]:
+        typer.echo(f"saved          {summary['output']}")
+
+
+def _shape(shape: list[int | None]) -> str:
+    return " x ".join("?" if extent is None else str(extent) for extent in shape[1:])

@@ -1,0 +1,74 @@
+"""`atrous plugins | encoders`: what is installed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from registry.cli.console import print_json, print_table, say
+from registry.cli.guard import GuardedCommand
+from registry.cli.options import JsonOption
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("plugins", cls=GuardedCommand, epilog="\b\nExample:\n  atrous plugins --json")(plugins)
+    app.command("encoders", cls=GuardedCommand, epilog="\b\nExample:\n  atrous encoders 'resnet*'")(encoders)
+
+
+def plugins(as_json: JsonOption = False) -> None:
+    """List the installed encoder plugins and how they stand.
+
+    With --json: {"plugins": [{"name": ..., "distribution": ..., "version": ..., "status": ..., ...}, ...]}.
+    """
+    import registry
+
+    records = registry.list_plugins()
+    if as_json:
+        print_json({"plugins": [record.to_dict() for record in records]})
+        return
+    print_table(
+        ("plugin", "status", "distribution", "version", "module", "error"),
+        (
+            (record.name, record.status, record.distribution, record.version, record.module, record.error)
+            for record in records
+        ),
+    )
+
+
+def encoders(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Only variants that match, with * and ? as wildcards.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the encoder variants that the plugins offer.
+
+    With --json: {"encoders": [{"plugin": ..., "variant": ..., "output_strides": [...], ...}, ...]}.
+    """
+    import registry
+
+    records = registry.list_encoders(pattern)
+    if as_json:
+        print_json({"encoders": [record.to_dict() for record in records]})
+        return
+    if not records:
+        say(f"no encoder matches {pattern!r}" if pattern else "no encoders found")
+        return
+    print_table(
+        ("plugin", "variant", "parameters", "output strides", "weights", "license"),
+        (
+            (
+                record.plugin,
+                record.variant,
+                f"{record.parameters:,}" if record.parameters else "",
+                ", ".join(map(str, record.output_strides)),
+                ", ".join(record.weights),
+                record.license,
+            )
+            for record in records
+        ),
+    )
