@@ -1,7 +1,8 @@
 """What a preset YAML may say: frozen, typed, strict.
 
-The classes here are the single owner of every key, its type, its range and its default; the catalog fills them
-from YAML, the assembly reads them, `preset_schema` publishes them for editors. Nothing here imports TensorFlow.
+The classes here are the single owner of every key, its type, its range and its default; the catalog fills
+them from YAML, the assembly reads them, `preset_schema` publishes them for editors. Nothing here imports
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -62,10 +63,13 @@ class _Section(BaseModel):
 class EncoderConfig(_Section):
     """Which encoder, at which output stride."""
 
-    plugin: Word = Field(description="Name of the encoder plugin: the entry-point name in `registry.encoders`.")
+    plugin: Word = Field(
+        description="Name of the encoder plugin: the entry-point name in `registry.encoders`."
+    )
     variant: Word = Field(description="Encoder variant that the plugin offers, for instance `resnet_50`.")
     output_stride: Annotated[Literal[4, 8, 16, 32], OneOfIntegers] = Field(
-        32, description="Ratio of input size to the deepest feature map; below 32 late strides become atrous rates."
+        default=32,
+        description="Ratio of input size to the deepest feature map; below 32, late strides become rates.",
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of this variant, checked by the plugin, e.g. `multi_grid`."
@@ -75,30 +79,34 @@ class EncoderConfig(_Section):
 class AsppConfig(_Section):
     """Atrous spatial pyramid pooling (arXiv:1706.05587)."""
 
-    filters: PositiveInt = Field(256, description="Channels of each branch and of the projection.")
-    separable: StrictBool = Field(False, description="Depthwise separable 3×3 branches, as in arXiv:1802.02611.")
-    image_pooling: StrictBool = Field(True, description="Include the global average pooling branch.")
-    dropout: Fraction = Field(0.0, description="Dropout rate after the projection.")
+    filters: PositiveInt = Field(default=256, description="Channels of each branch and of the projection.")
+    separable: StrictBool = Field(
+        default=False, description="Depthwise separable 3x3 branches, as in arXiv:1802.02611."
+    )
+    image_pooling: StrictBool = Field(default=True, description="Include the global average pooling branch.")
+    dropout: Fraction = Field(default=0.0, description="Dropout rate after the projection.")
 
 
 class DecoderConfig(_Section):
     """Convolutions between the (upsampled, concatenated) features and the classifier."""
 
-    filters: PositiveInt = Field(256, description="Channels of each convolution.")
+    filters: PositiveInt = Field(default=256, description="Channels of each convolution.")
     convolutions: Annotated[int, Field(strict=True, ge=0, le=8)] = Field(
-        1, description="How many convolutions, each with batch normalization and ReLU."
+        default=1, description="How many convolutions, each with batch normalization and ReLU."
     )
-    kernel_size: Annotated[Literal[1, 3, 5], OneOfIntegers] = Field(1, description="Kernel size of each convolution.")
-    separable: StrictBool = Field(False, description="Depthwise separable convolutions.")
+    kernel_size: Annotated[Literal[1, 3, 5], OneOfIntegers] = Field(
+        default=1, description="Kernel size of each convolution."
+    )
+    separable: StrictBool = Field(default=False, description="Depthwise separable convolutions.")
 
 
-# The papers differ in these defaults. They are classes, not default instances, so that a preset which sets one
-# key of `decoder` keeps the architecture's defaults for the others.
+# The papers differ in these defaults. They are classes, not default instances, so that a preset which sets
+# one key of `decoder` keeps the architecture's defaults for the others.
 class _DeepLabV3Decoder(DecoderConfig):
     """Convolutions between the ASPP features and the classifier; the paper has none."""
 
     convolutions: Annotated[int, Field(strict=True, ge=0, le=8)] = Field(
-        0, description="How many convolutions, each with batch normalization and ReLU."
+        default=0, description="How many convolutions, each with batch normalization and ReLU."
     )
 
 
@@ -106,27 +114,32 @@ class _DeepLabV3PlusDecoder(DecoderConfig):
     """Convolutions between the concatenated features and the classifier; the paper has two of 3×3."""
 
     convolutions: Annotated[int, Field(strict=True, ge=0, le=8)] = Field(
-        2, description="How many convolutions, each with batch normalization and ReLU."
+        default=2, description="How many convolutions, each with batch normalization and ReLU."
     )
-    kernel_size: Annotated[Literal[1, 3, 5], OneOfIntegers] = Field(3, description="Kernel size of each convolution.")
+    kernel_size: Annotated[Literal[1, 3, 5], OneOfIntegers] = Field(
+        default=3, description="Kernel size of each convolution."
+    )
 
 
 class BatchNormConfig(_Section):
     """Batch normalization of ASPP and decoder (the encoder has its own)."""
 
-    momentum: Fraction = Field(0.99, description="Momentum of the moving statistics.")
+    momentum: Fraction = Field(default=0.99, description="Momentum of the moving statistics.")
     epsilon: Annotated[float, Field(strict=True, gt=0.0, allow_inf_nan=False)] = Field(
-        1e-3, description="Small number added to the variance."
+        default=1e-3, description="Small number added to the variance."
     )
 
 
 class _DeepLab(_Section):
-    spatial_pyramid_pooling_key: Level = Field("P5", description="Pyramid level that ASPP reads.")
+    name: str  # narrowed below; stands here so that it is listed first
+    spatial_pyramid_pooling_key: Level = Field(default="P5", description="Pyramid level that ASPP reads.")
     upsampling_size: Literal["auto"] | PositiveInt | tuple[PositiveInt, PositiveInt] = Field(
-        "auto", description="Bilinear upsampling of the ASPP output; `auto` fits the low-level features (or is 1)."
+        default="auto",
+        description="Bilinear upsampling of the ASPP output; `auto` fits the low-level features (or is 1).",
     )
     dilation_rates: Literal["auto"] | Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = Field(
-        "auto", description="Atrous rates of the 3×3 branches; `auto`: 3/6/9, 6/12/18, 12/24/36 at stride 32, 16, 8."
+        default="auto",
+        description="Atrous rates of the 3x3 branches; `auto`: 3/6/9, 6/12/18, 12/24/36 at stride 32, 16, 8.",
     )
     aspp: AsppConfig = Field(default_factory=AsppConfig)
     batch_norm: BatchNormConfig = Field(default_factory=BatchNormConfig)
@@ -143,8 +156,10 @@ class DeepLabV3PlusConfig(_DeepLab):
     """DeepLabV3+ (arXiv:1802.02611): ASPP, a decoder that adds low-level features, classifier, upsampling."""
 
     name: Literal["deeplab_v3_plus"]
-    low_level_feature_key: Level = Field("P2", description="Pyramid level that the decoder adds.")
-    projection_filters: PositiveInt = Field(48, description="Channels that the low-level features are reduced to.")
+    low_level_feature_key: Level = Field(default="P2", description="Pyramid level that the decoder adds.")
+    projection_filters: PositiveInt = Field(
+        default=48, description="Channels that the low-level features are reduced to."
+    )
     decoder: _DeepLabV3PlusDecoder = Field(default_factory=_DeepLabV3PlusDecoder)
 
 
@@ -169,19 +184,27 @@ class InputConfig(_Section):
     """What the model takes in."""
 
     image_shape: tuple[PositiveInt | None, PositiveInt | None, Annotated[Literal[3], OneOfIntegers]] = Field(
-        (None, None, 3), description="Height, width and channels that the graph is built for; null leaves a size open."
+        default=(None, None, 3),
+        description="Height, width and channels that the graph is built for; null leaves a size open.",
     )
-    size: tuple[PositiveInt, PositiveInt] = Field((512, 512), description="Height and width for export and prediction.")
+    size: tuple[PositiveInt, PositiveInt] = Field(
+        default=(512, 512), description="Height and width for export and prediction."
+    )
     normalization: Literal["encoder"] | NormalizationConfig = Field(
-        "encoder", description="How pixels become inputs; `encoder`: as the encoder's weights were trained."
+        default="encoder",
+        description="How pixels become inputs; `encoder`: as the encoder's weights were trained.",
     )
 
 
 class WeightsConfig(_Section):
     """Where `weights='default'` comes from."""
 
-    segmentation: StrictStr | None = Field(None, description="Handle of weights for the whole model: kaggle://, hf://.")
-    encoder: StrictStr | None = Field(None, description="Name of a weight source of the encoder, or a handle.")
+    segmentation: StrictStr | None = Field(
+        default=None, description="Handle of weights for the whole model: kaggle://, hf://."
+    )
+    encoder: StrictStr | None = Field(
+        default=None, description="Name of a weight source of the encoder, or a handle."
+    )
 
 
 class EvaluationConfig(_Section):
@@ -197,13 +220,17 @@ class PresetConfig(_Section):
 
     description: StrictStr = ""
     paper: StrictStr = ""
-    license: StrictStr = Field("", description="SPDX identifier of the published weights.")
+    license: StrictStr = Field(default="", description="SPDX identifier of the published weights.")
     encoder: EncoderConfig
     architecture: ArchitectureConfig
     num_classes: PositiveInt = Field(description="Number of classes, background included.")
-    labels: tuple[Label, ...] = Field((), description="Name and colour per class, in the order of the logits.")
-    ignore_label: Channel = Field(255, description="Mask value that losses and metrics skip.")
-    activation: Literal["softmax", "sigmoid"] | None = Field(None, description="Applied to the logits; null keeps them.")
+    labels: tuple[Label, ...] = Field(
+        default=(), description="Name and colour per class, in the order of the logits."
+    )
+    ignore_label: Channel = Field(default=255, description="Mask value that losses and metrics skip.")
+    activation: Literal["softmax", "sigmoid"] | None = Field(
+        default=None, description="Applied to the logits; null keeps them."
+    )
     input: InputConfig = Field(default_factory=InputConfig)
     weights: WeightsConfig = Field(default_factory=WeightsConfig)
     evaluation: tuple[EvaluationConfig, ...] = ()

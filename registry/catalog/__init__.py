@@ -1,0 +1,33 @@
+"""The catalog: preset name, file or mapping → validated config that knows each value's file and line.
+
+::
+
+    roots         which folders hold presets, which file a name means
+    source        one YAML file → located tree, under limits        (scalars: the YAML 1.2 core schema)
+    tree          plain data in which every value knows its origin
+    inheritance   `extends`: a file and its bases → one tree
+    overrides     the caller's changes
+    validation    tree → PresetConfig; complaints with file, line and column   (shape: the schema in words)
+    resolved      the result
+    published     the JSON Schema for editors                        (schema: the command that writes it)
+
+Nothing here imports TensorFlow. A plugin is imported only for names that the other roots do not hold.
+"""
+
+from __future__ import annotations
+
+from registry.catalog.origin import Origin
+from registry.catalog.published import preset_schema
+from registry.catalog.resolved import ResolvedPreset
+from registry.catalog.resolving import PresetLike, describe, resolve
+from registry.catalog.roots import list_presets
+
+__all__ = [
+    "Origin",
+    "PresetLike",
+    "ResolvedPreset",
+    "describe",
+    "list_presets",
+    "preset_schema",
+    "resolve",
+]

@@ -1,0 +1,58 @@
+"""The JSON Schema of a preset file, for editors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from registry.catalog.inheritance import EXTENDS, MAX_BASES, NAME_PATTERN
+from registry.config import PresetConfig
+
+__all__ = ["preset_schema"]
+
+_BASE_NAME = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
+_EXTENDS = {
+    "title": "Extends",
+    "description": "Name of the preset or part to inherit from, or a list of them; later ones win over "
+    "earlier, this file over all. Mappings merge, everything else is replaced.",
+    "anyOf": [_BASE_NAME, {"type": "array", "items": _BASE_NAME, "maxItems": MAX_BASES}],
+}
+
+
+def preset_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) that completes and checks a preset file in an editor.
+
+    It describes one file, and any file may inherit: so no key of a section is required.
+    """
+    schema = PresetConfig.model_json_schema(mode="validation")
+    for section in _sections(schema, schema["$defs"], set()):
+        section.pop("required", None)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "atrous preset",
+        "description": "A preset of atrous or a part of one: encoder, architecture, classes, input, weights.",
+        "type": "object",
+        "properties": {EXTENDS: _EXTENDS, **schema["properties"]},
+        "additionalProperties": False,
+        "$defs": schema["$defs"],
+    }
+
+
+def _sections(
+    schema: dict[str, Any], definitions: dict[str, Any], seen: set[str]
+) -> Iterator[dict[str, Any]]:
+    """The mappings that merge with inherited ones. Items of lists are none: a list is replaced as a whole."""
+    reference = schema.get("$ref")
+    if reference is not None:
+        name = reference.rpartition("/")[2]
+        if name not in seen:
+            seen.add(name)
+            yield from _sections(definitions[name], definitions, seen)
+    if schema.pop("discriminator", None) is not None:
+        # Without a required tag, a partial section fits several architectures, which `oneOf` would refuse.
+        schema["anyOf"] = schema.pop("oneOf")
+    for member in schema.get("anyOf", []):
+        yield from _sections(member, definitions, seen)
+    for child in schema.get("properties", {}).values():
+        yield from _sections(child, definitions, seen)
+    yield schema
