@@ -79,6 +79,11 @@ class CustomResNetOptions(ResNetOptions):
             raise ValueError("`input_conv_filters` and `input_conv_kernel_sizes` must have the same length")
         if len(self.stackwise_num_filters) != len(self.stackwise_num_blocks):
             raise ValueError("`stackwise_num_filters` and `stackwise_num_blocks` must have the same length")
+        if self.block_type == "basic_block" and self.input_conv_filters[-1] != self.stackwise_num_filters[0]:
+            raise ValueError(
+                "the first stack of basic blocks has no projection, so the last of `input_conv_filters` must equal "
+                "the first of `stackwise_num_filters`"
+            )
         strides = (1,) + (2,) * (len(self.stackwise_num_filters) - 1)
         if self.stackwise_num_strides not in (None, strides):
             raise ValueError(f"`stackwise_num_strides` must be {list(strides)}: each level doubles the stride")

@@ -1,0 +1,138 @@
+"""Atrous layers equal their references in value and gradient, eagerly and in a graph."""
+
+import numpy as np
+import pytest
+
+from registry.backend import keras, tf
+from registry.models.layers import (
+    AtrousAveragePooling2D,
+    AtrousConv2D,
+    AtrousDepthwiseConv2D,
+    ResizeLike,
+)
+
+RATES = (2, 3, 6)
+
+
+@pytest.fixture
+def image():
+    return tf.constant(np.random.default_rng(0).normal(size=(2, 15, 17, 3)).astype(np.float32))
+
+
+def _value_and_gradients(layer, x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x)
+        # A weighted sum: a plain one would hide a gradient that lands on the wrong pixel.
+        weights = tf.reshape(tf.range(tf.size(y), dtype=tf.float32) % 7.0 - 3.0, tf.shape(y))
+        loss = tf.reduce_sum(y * weights)
+    return y, tape.gradient(loss, [x, *layer.trainable_variables])
+
+
+def _assert_same(layer, reference, x, *, graph):
+    layer.build(x.shape)
+    reference.build(x.shape)
+    reference.set_weights(layer.get_weights())
+    run = tf.function(_value_and_gradients) if graph else _value_and_gradients
+    value, gradients = run(layer, x)
+    expected, expected_gradients = _value_and_gradients(reference, x)
+    np.testing.assert_allclose(value, expected, atol=1e-5)
+    for gradient, wanted in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("rate", RATES)
+def test_atrous_conv2d_equals_keras(image, rate, padding, graph):
+    arguments = {"dilation_rate": rate, "padding": padding, "bias_initializer": "ones", "activation": "relu"}
+    _assert_same(
+        AtrousConv2D(5, 3, **arguments), keras.layers.Conv2D(5, 3, **arguments), image, graph=graph
+    )
+
+
+@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("rate", (1, *RATES))
+@pytest.mark.parametrize("multiplier", [1, 2])
+def test_atrous_depthwise_conv2d_equals_keras(image, rate, padding, graph, multiplier):
+    arguments = {
+        "dilation_rate": rate,
+        "padding": padding,
+        "depth_multiplier": multiplier,
+        "bias_initializer": "ones",
+        "activation": "relu",
+    }
+    _assert_same(
+        AtrousDepthwiseConv2D(3, **arguments),
+        keras.layers.DepthwiseConv2D(3, **arguments),
+        image,
+        graph=graph,
+    )
+
+
+def test_depthwise_kernel_can_be_trained_by_fit(image):
+    model = keras.Sequential([keras.layers.Input(image.shape[1:]), AtrousDepthwiseConv2D(3, dilation_rate=4, padding="same")])
+    model.compile("sgd", "mse")
+    before = model.get_weights()[0].copy()
+    model.fit(image, image, epochs=1, verbose=0)
+    assert np.abs(model.get_weights()[0] - before).max() > 0
+
+
+@pytest.mark.parametrize("size", [(12, 10), (11, 9)])
+def test_atrous_average_pooling_subsamples_to_strided_pooling(size):
+    x = tf.constant(np.random.default_rng(1).normal(size=(1, *size, 4)).astype(np.float32))
+    strided = keras.layers.AveragePooling2D(2, strides=2, padding="same")(x)
+    np.testing.assert_allclose(AtrousAveragePooling2D(1)(x)[:, ::2, ::2], strided, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [1, 2, 4, 9])
+def test_atrous_average_pooling_counts_only_taps_inside(rate):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(1, 6, 7, 2)).astype(np.float32)
+    expected = np.empty_like(x)
+    for row in range(6):
+        for column in range(7):
+            taps = [
+                x[0, r, c]
+                for r in (row, row + rate)
+                for c in (column, column + rate)
+                if r < 6 and c < 7
+            ]
+            expected[0, row, column] = np.mean(taps, axis=0)
+    np.testing.assert_allclose(AtrousAveragePooling2D(rate)(x), expected, atol=1e-6)
+
+
+def test_resize_like_repeats_a_single_pixel():
+    pooled = tf.constant([[[[1.5, -2.0]]]])
+    resized = ResizeLike()([pooled, tf.zeros((1, 5, 3, 8))])
+    np.testing.assert_array_equal(resized, np.broadcast_to(pooled, (1, 5, 3, 2)))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        AtrousConv2D(4, 3, dilation_rate=3, padding="same"),
+        AtrousDepthwiseConv2D(3, dilation_rate=2, padding="same"),
+        AtrousAveragePooling2D(3),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_survive_saving(tmp_path, image, layer):
+    inputs = keras.layers.Input(image.shape[1:])
+    model = keras.Model(inputs, layer(inputs))
+    for path in (tmp_path / "m.keras", tmp_path / "saved_model"):
+        model.save(path)
+        np.testing.assert_array_equal(keras.models.load_model(path)(image), model(image))
+
+
+def test_mixed_precision_keeps_its_dtype():
+    policy = keras.mixed_precision.Policy("mixed_float16")
+    x = tf.ones((1, 8, 8, 3))
+    for layer in (
+        AtrousDepthwiseConv2D(3, dilation_rate=2, padding="same", dtype=policy),
+        AtrousAveragePooling2D(1, dtype=policy),
+        ResizeLike(dtype=policy),
+    ):
+        y = layer([x, x]) if isinstance(layer, ResizeLike) else layer(x)
+        assert y.dtype == tf.float16
