@@ -49,7 +49,6 @@ _ORIENTATION_TAG = 0x0112
 _BITS_PER_SAMPLE_TAG, _PHOTOMETRIC_TAG, _WHITE_IS_ZERO = 258, 262, 0
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 
-# `warnings.catch_warnings` swaps a list that all threads share, so only one of ours may do it at a time.
 _warnings_lock = threading.Lock()
 
 
@@ -112,9 +111,17 @@ def _open(stream: io.BufferedIOBase) -> Image.Image:
     """Read the header only, without Pillow's own warning about large images."""
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
+    with _without_warnings():
+        return Image.open(stream, formats=formats)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    # `warnings.catch_warnings` swaps a list that all threads share, so only one of ours may do it at a time;
+    # hence around headers only, never around decoding.
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Image.open(stream, formats=formats)  # type: ignore[arg-type]
+        yield
 
 
 @contextmanager
@@ -227,7 +234,8 @@ def _orientation(image: Image.Image) -> int:
     Asked for after decoding: the TIFF decoder turns the pixels itself and then drops the tag.
     """
     try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
+        with _without_warnings():
+            value = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # the parser meets arbitrary bytes; the pixels do not depend on them
         return 1
     return value if value in range(1, 9) else 1

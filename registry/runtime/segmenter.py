@@ -199,8 +199,8 @@ def _stretched(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.u
 def _checked_size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     if size is None:
         return None
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or not all(isinstance(extent, int) and 1 <= extent <= 16384 for extent in pair):
+    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(pair) != 2 or not all(type(extent) is int and 1 <= extent <= 16384 for extent in pair):
         raise ModelError(
             "`size` must be one or two whole numbers from 1 to 16384, (height, width) in pixels",
             received=size,
@@ -213,7 +213,7 @@ def _checked_threads(num_threads: int | None) -> int:
     if num_threads is None:
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return min(usable, 8)
-    if not isinstance(num_threads, int) or isinstance(num_threads, bool) or not 1 <= num_threads <= 1024:
+    if type(num_threads) is not int or not 1 <= num_threads <= 1024:
         raise ModelError(
             "`num_threads` must be a whole number from 1 to 1024",
             received=num_threads,
