@@ -50,5 +50,7 @@ def working() -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     for name in ("tensorflow", "absl", "h5py"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # The few lines that TensorFlow 2.21 logs before it reads that level stay: hiding the stream would also hide
+    # why an import aborts, for instance on a CPU without AVX.
     with redirect_stdout(sys.stderr):
         yield

@@ -51,7 +51,7 @@ def demo(
         model = registry.build(PRESET, weights=None)
         labels = registry.describe(PRESET).config.labels
         say("2/3  exporting it and comparing the file with the model")
-        report = registry.export(model, output / "model.tflite", progress=False)
+        report = registry.export(model, output / "model.tflite")
     say("3/3  segmenting the photograph")
     # Our own file, just verified: no trial run needed.
     names = [label.name for label in labels]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-from registry.errors import RegistryError
+from registry.errors import RegistryError, RegistryWarning
 
 __all__ = ["EXIT_DEFECT", "EXIT_INTERRUPTED", "EXIT_WRONG_INPUT", "GuardedCommand"]
 
@@ -25,7 +28,8 @@ class GuardedCommand(TyperCommand):
         """Run the command; usage errors pass through to typer, which exits with 2."""
         debug = bool((ctx.obj or {}).get("debug"))
         try:
-            return super().invoke(ctx)
+            with _plain_warnings():
+                return super().invoke(ctx)
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise
         except KeyboardInterrupt:
@@ -40,3 +44,21 @@ class GuardedCommand(TyperCommand):
             traceback.print_exception(error, file=sys.stderr)
             typer.echo("atrous: this is a defect, please report it with the traceback above", err=True)
             raise typer.Exit(EXIT_DEFECT) from error
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show our own warnings without the line of code that emitted them."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_plainly(
+            message: Warning | str, category: type[Warning], *place: Any, **options: Any
+        ) -> None:
+            if issubclass(category, RegistryWarning):
+                typer.echo(f"atrous: warning: {message}", err=True)
+            else:
+                show(message, category, *place, **options)
+
+        warnings.showwarning = show_plainly
+        yield

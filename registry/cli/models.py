@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,8 +109,7 @@ def export(
     check_output_path(output, suffixes=(".tflite",))
     with working():
         model = _load_or_build(source, weights, values)
-        progress = not as_json and sys.stderr.isatty()
-        report = registry.export(model, output, size=extent, progress=progress)
+        report = registry.export(model, output, size=extent, progress=False if as_json else None)
     if as_json:
         print_json(report.to_dict())
     else:
