@@ -19,7 +19,7 @@ class Origin:
         line: line in the file, from 1.
         column: column in the line, from 1.
         name: the key as the caller wrote it, for kind `override`.
-        label: the file as shown where space is short: relative to the folder that holds the preset root.
+        label: the file as shown where space is short.
     """
 
     kind: Literal["file", "default", "override", "inline"]

@@ -22,6 +22,7 @@ __all__ = ["ResolvedPreset"]
 
 _Options = TypeVar("_Options", bound=BaseModel)
 _PLAIN = re.compile(r"[A-Za-z0-9_./](?:[A-Za-z0-9_ ./+()'-]|:(?! |$))*")
+_INVISIBLE = re.compile("[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
 _MARGIN = 64
 
 
@@ -125,7 +126,9 @@ def _scalar(value: Any) -> str:
         return json.dumps(value)
     if _PLAIN.fullmatch(value) and value == value.strip() and _reads_as_itself(value):
         return value
-    return json.dumps(value)
+    # JSON's escapes are YAML's, but YAML has no surrogate pairs and breaks lines at more characters.
+    quoted = json.dumps(value, ensure_ascii=False)
+    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
 
 
 def _reads_as_itself(text: str) -> bool:

@@ -82,5 +82,4 @@ def _absolute(preset: str | os.PathLike[str]) -> Path:
             received=f"{type(preset).__name__}: {preset!r}",
             repair="pass the name of a preset; registry.list_presets() lists them",
         ) from None
-    # Normalized, so that `a/../b.yaml` and `b.yaml` are one file to the check for cycles.
-    return Path(os.path.normpath(path.expanduser().absolute()))
+    return roots.absolute(path)

@@ -29,6 +29,7 @@ __all__ = [
     "ENVIRONMENT_VARIABLE",
     "PresetFile",
     "Root",
+    "absolute",
     "builtin_root",
     "checkout",
     "find",
@@ -58,8 +59,10 @@ class Root:
     installed: bool = False
 
     def label(self, file: Path) -> str:
-        """How listings show a file of this root: `presets/_base/labels.yaml`."""
-        return (Path(self.path.name) / file.relative_to(self.path)).as_posix()
+        """How listings show a file of this root: `presets/_base/labels.yaml`, wherever that is installed."""
+        if self.installed:
+            return (Path(self.path.name) / file.relative_to(self.path)).as_posix()
+        return shown_path(file)
 
     def files(self) -> Iterator[PresetFile]:
         """The presets of this root, by name; parts (`_…`, folders) are none."""
@@ -115,7 +118,7 @@ def static_roots() -> list[Root]:
     for entry in os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep):
         if not entry.strip():
             continue
-        path = Path(entry).expanduser().absolute()
+        path = absolute(Path(entry))
         if not path.is_dir():
             raise CatalogError(
                 f"{ENVIRONMENT_VARIABLE} must name folders that exist, separated by {os.pathsep!r}",
@@ -185,6 +188,14 @@ def list_presets(pattern: str | None = None) -> list[str]:
             else:
                 first[file.name] = file
     return sorted(name for name in first if pattern is None or fnmatchcase(name, pattern))
+
+
+def absolute(path: Path) -> Path:
+    """A user's path without `~`, from the top."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:  # `~name` of nobody: then the tilde is part of the file's name
+        return path.absolute()
 
 
 def home_of(path: Path) -> Root:

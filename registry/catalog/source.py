@@ -293,7 +293,8 @@ class _Builder:
             if event.tag is not None and str(error).startswith("only the tags"):
                 self._refuse_tag(self._origin(event), event.tag)
             repair = "remove the tag" if event.tag else "write an ordinary number, or put the text in quotes"
-            self._fail(self._origin(event), str(error), event.value, repair)
+            shortened = event.value if len(event.value) <= 40 else f"{event.value[:40]}…"
+            self._fail(self._origin(event), str(error), shortened, repair)
 
     def _count(self, size: int, depth: int, origin: Origin) -> None:
         self.nodes += size

@@ -1,4 +1,4 @@
-"""Located tree → validated model; every complaint of pydantic → file, line, column, rule, value and repair."""
+"""Located tree → validated model; complaints of pydantic → file, line, column, rule, value and repair."""
 
 from __future__ import annotations
 
