@@ -266,13 +266,6 @@ class _Builder:
         key = node.value
         if not isinstance(key, str):
             self._refuse_key(origin, shown(node.plain()))
-        if key == "<<":
-            self._fail(
-                origin,
-                "merge keys are not part of YAML 1.2",
-                "<<",
-                "use `extends` to inherit from another preset",
-            )
         if key in siblings:
             first = siblings[key].key_origin or siblings[key].origin
             self._fail(
@@ -284,10 +277,17 @@ class _Builder:
         return Node(key, origin)
 
     def _scalar(self, event: Any) -> Scalar:
+        is_plain: bool = event.tag is None and event.implicit[0]
+        if is_plain and event.value == "<<" and self.stack and self._expects_key():
+            self._fail(
+                self._origin(event),
+                "merge keys are not part of YAML 1.2",
+                "<<",
+                "use `extends` to inherit from another preset",
+            )
         try:
             if event.tag is not None:
                 return tagged_scalar(event.value, event.tag)
-            is_plain: bool = event.implicit[0]
             return plain_scalar(event.value) if is_plain else str(event.value)
         except BadScalarError as error:
             if event.tag is not None and str(error).startswith("only the tags"):

@@ -135,6 +135,11 @@ def test_nesting_cannot_exhaust_the_stack(nest):
         parse(nest * 100_000)
 
 
+@pytest.mark.usefixtures("loader")
+def test_only_a_plain_merge_key_is_one():
+    assert parse("'<<': 1\na: <<\n") == {"<<": 1, "a": "<<"}
+
+
 def test_a_folder_is_no_preset(tmp_path):
     with pytest.raises(CatalogError, match="which is a folder"):
         source.read(tmp_path)
