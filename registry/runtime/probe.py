@@ -48,7 +48,10 @@ def _contain() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         # Address space, not memory: thread stacks and the file's mapping count too.
-        resource.setrlimit(resource.RLIMIT_AS, (physical + (8 << 30), resource.RLIM_INFINITY))
+        bound = physical + (8 << 30)
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if soft == resource.RLIM_INFINITY or soft > bound:
+            resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
 
 
 if __name__ == "__main__":

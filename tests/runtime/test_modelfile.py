@@ -108,6 +108,7 @@ def damaged(data: bytes, seed: int) -> bytes:
 SWEEP = """
 import sys
 from pathlib import Path
+import numpy as np
 from registry.errors import RegistryError
 from registry.runtime import Segmenter
 image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
