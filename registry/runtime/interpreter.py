@@ -138,7 +138,7 @@ def open_interpreter(path: Path, size: tuple[int, int] | None, num_threads: int)
     return LoadedModel(interpreter, _input_tensor(source), _output_tensor(result, path))
 
 
-def run_on_zeros(model: LoadedModel) -> None:
+def run_on_zeros(model: LoadedModel, path: Path) -> None:
     """One inference on a black image, to see whether the model runs at all.
 
     Raises:
@@ -149,7 +149,7 @@ def run_on_zeros(model: LoadedModel) -> None:
     except (RuntimeError, ValueError, TypeError, MemoryError) as error:
         raise ModelFileError(
             "a model must run on a black image of its own input size",
-            received=f"{type(error).__name__}: {error}",
+            received=f"{path}: {error}",
             repair=_REEXPORT,
         ) from error
 

@@ -29,7 +29,7 @@ def main(request: str) -> None:
 def _try_model(path: str, size: list[int] | None, num_threads: int) -> dict[str, Any] | None:
     try:
         model = open_interpreter(Path(path), (size[0], size[1]) if size else None, num_threads)
-        run_on_zeros(model)
+        run_on_zeros(model, Path(path))
     except RegistryError as error:
         return {
             "class": type(error).__name__,
