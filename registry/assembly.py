@@ -13,13 +13,20 @@ from registry.backend import keras
 from registry.catalog import ResolvedPreset, resolve
 from registry.config import DeepLabV3PlusConfig, PresetConfig
 from registry.discovery import LoadedPlugin, find_encoder, list_encoders
-from registry.errors import ModelError, RegistryWarning, UnknownEncoderError, WeightsFormatError, nearest
+from registry.errors import (
+    ModelError,
+    PyramidContractError,
+    RegistryWarning,
+    UnknownEncoderError,
+    WeightsFormatError,
+    nearest,
+)
 from registry.models.aspp import PAPER_RATES
 from registry.models.base import Backbone, ImageSegmenter, RegistryModel, untracked
-from registry.models.deeplab_v3 import DeepLabV3Backbone, DeepLabV3ImageSegmenter
+from registry.models.deeplab_v3 import DeepLabV3Backbone, DeepLabV3ImageSegmenter, check_image_shape
 from registry.models.encoder import attach_pyramid, level_strides, pyramid_shapes
 from registry.models.preprocessing import SegmentationPreprocessor
-from registry.pyramid import EncoderSpec, check_pyramid
+from registry.pyramid import EncoderSpec, check_pyramid, reported_stride
 from registry.weights import keras_hub
 from registry.weights.assignment import WeightsReport, assign
 from registry.weights.handles import is_handle
@@ -281,6 +288,13 @@ def _validated_options(spec: EncoderSpec, options: Mapping[str, Any]) -> BaseMod
 def _hold_to_contract(
     loaded: LoadedPlugin, spec: EncoderSpec, options: BaseModel, stride: int, inputs: Any, pyramid: dict[str, Any]
 ) -> None:
+    foreign = [level for level, tensor in pyramid.items() if not hasattr(tensor, "_keras_history")]
+    if foreign:
+        raise PyramidContractError(
+            f"encoder {spec.name!r} of {loaded.origin} must deliver a KerasTensor per level",
+            received=", ".join(f"{level}: {type(pyramid[level]).__name__}" for level in foreign),
+            repair="return outputs of tf_keras layers that were applied to `inputs`",
+        )
     # Two sizes, not square, both multiples of every stride: one alone could hide a fixed size behind a stride.
     unit = max(spec.min_size, 32)
     unit += -unit % 32
@@ -296,6 +310,8 @@ def _hold_to_contract(
 def _assemble(resolved: ResolvedPreset) -> tuple[DeepLabV3ImageSegmenter, EncoderSpec]:
     config = resolved.config
     _, spec = find_encoder(config.encoder.plugin, config.encoder.variant)
+    deepest = reported_stride(config.architecture.spatial_pyramid_pooling_key, config.encoder.output_stride)
+    check_image_shape(config.input.image_shape, (deepest, deepest))
     encoder = PyramidEncoder(
         config.encoder.plugin,
         config.encoder.variant,

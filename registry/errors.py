@@ -195,6 +195,7 @@ def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
     return f"choose one of: {shown}{more}"
 
 
-def _shorten(value: object, limit: int = 500) -> str:
-    text = value if isinstance(value, str) else repr(value)
+def _shorten(value: object) -> str:
+    """A value for a message: a report written for people may be longer than the `repr` of anything."""
+    text, limit = (value, 2000) if isinstance(value, str) else (repr(value), 500)
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"

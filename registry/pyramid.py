@@ -131,8 +131,8 @@ def check_pyramid(
     """Hold the delivered pyramid against the promise.
 
     Args:
-        shapes: input size (height, width), both multiples of the output stride → level → delivered shape
-            `(batch, height, width, channels)`. Two or more sizes tell a stride from a coincidence.
+        shapes: input size (height, width) → level → delivered shape `(batch, height, width, channels)`. Two or
+            more sizes, multiples of the output stride, tell a stride from a coincidence.
         channels: promised levels and their channels.
         output_stride: the output stride that was asked for.
         encoder: name of the encoder, for messages.
@@ -159,7 +159,7 @@ def check_pyramid(
             if shape[3] != channels[level]:
                 violations.append(f"{level}: promised {channels[level]} channels, delivered {shape[3]}")
             promised = reported_stride(level, output_stride)
-            expected = (height // promised, width // promised)
+            expected = (-(-height // promised), -(-width // promised))
             if shape[1:3] != expected:
                 violations.append(
                     f"{level}: promised stride {promised}, delivered {_stride_of((height, width), shape[1:3])} {at}"
@@ -168,7 +168,7 @@ def check_pyramid(
         raise PyramidContractError(
             f"encoder {encoder!r} of {origin} must deliver the pyramid it promises at output stride {output_stride}",
             received="; ".join(dict.fromkeys(violations)),
-            repair="correct the plugin's EncoderSpec or its builder; registry.testing shows each check on its own",
+            repair="correct the plugin's EncoderSpec or its builder",
         )
 
 

@@ -88,7 +88,7 @@ class RegistryModel(keras.Model):
             ModelError: wrong rank, channels, or a side that is not a multiple of `size_multiple`.
         """
         if shape is None or getattr(shape, "rank", 0) is None:
-            return
+            return  # an unknown shape is the graph's own to check
         shape = tuple(shape)
         channels = self.input_shape[-1]
         if len(shape) != 4 or shape[-1] not in (channels, None):
@@ -137,6 +137,7 @@ class ImageSegmenter(RegistryModel):
     def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
         """Preprocess, then predict; arguments of `tf_keras.Model.predict`."""
         if self.preprocessor is None:
+            self._check_data(x)
             return super().predict(x, batch_size=batch_size, **kwargs)
         return super().predict(self._preprocessed(x, batch_size=batch_size), **kwargs)
 
@@ -145,6 +146,7 @@ class ImageSegmenter(RegistryModel):
     ) -> Any:
         """Preprocess, then evaluate; arguments of `tf_keras.Model.evaluate`."""
         if self.preprocessor is None:
+            self._check_data(x)
             return super().evaluate(x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs)
         return super().evaluate(self._preprocessed(x, y, sample_weight, batch_size=batch_size), **kwargs)
 
@@ -159,6 +161,7 @@ class ImageSegmenter(RegistryModel):
     ) -> Any:
         """Preprocess, then fit; arguments of `tf_keras.Model.fit`."""
         if self.preprocessor is None:
+            self._check_data(x)
             return super().fit(
                 x, y, batch_size=batch_size, sample_weight=sample_weight, validation_data=validation_data, **kwargs
             )
@@ -199,4 +202,13 @@ class ImageSegmenter(RegistryModel):
                 received=type(x).__name__,
                 repair="wrap it with tf.data.Dataset.from_generator, or set model.preprocessor = None",
             )
-        return dataset.map(self.preprocessor, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        mapped = dataset.map(self.preprocessor, num_parallel_calls=tf.data.AUTOTUNE)
+        self._check_data(mapped)
+        return mapped.prefetch(tf.data.AUTOTUNE)
+
+    def _check_data(self, data: Any) -> None:
+        """Refuse misshapen data before the graph is traced, where the error would arrive wrapped."""
+        spec = tf.nest.flatten(data.element_spec)[0] if isinstance(data, tf.data.Dataset) else data
+        shape = getattr(spec, "shape", None)
+        if shape is not None:
+            self.check_input_shape(shape)

@@ -16,7 +16,7 @@ from registry.models.base import Backbone, ImageSegmenter, deserialize, untracke
 from registry.models.encoder import attach_pyramid, level_strides, pyramid_of, retrace
 from registry.models.layers import conv_bn_relu, separable_conv_bn_relu
 
-__all__ = ["DeepLabV3Backbone", "DeepLabV3ImageSegmenter"]
+__all__ = ["DeepLabV3Backbone", "DeepLabV3ImageSegmenter", "check_image_shape"]
 
 
 @keras.saving.register_keras_serializable(package="atrous")
@@ -95,13 +95,15 @@ class DeepLabV3Backbone(Backbone):
             ("decoder_kernel_size", decoder_kernel_size),
         ):
             _positive_integer(value, argument)
+        _positive_integer(decoder_convolutions, "decoder_convolutions", smallest=0)
+        _rate(aspp_dropout, "aspp_dropout")
         shape = _image_shape(image_shape)
         inputs = image_encoder.inputs[0]
-        if tuple(inputs.shape[1:]) != shape:
-            inputs, pyramid = retrace(inputs, pyramid, shape)
         strides = level_strides(inputs, pyramid)
         aspp_stride = strides[spatial_pyramid_pooling_key]
-        _check_divisible(shape, aspp_stride)
+        check_image_shape(shape, aspp_stride)
+        if tuple(inputs.shape[1:]) != shape:
+            inputs, pyramid = retrace(inputs, pyramid, shape)
         factors = _upsampling(upsampling_size, aspp_stride, strides.get(low_level_feature_key or ""))
 
         batch_norm = {"momentum": batch_norm_momentum, "epsilon": batch_norm_epsilon}
@@ -312,10 +314,16 @@ def _head_names(number: int) -> tuple[str, str, str]:
     )
 
 
-def _positive_integer(value: Any, argument: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def _positive_integer(value: Any, argument: str, *, smallest: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
+        kind = "a positive integer" if smallest else "0 or a positive integer"
+        raise ModelError(f"`{argument}` must be {kind}", received=value, repair=f"for instance {argument}=2")
+
+
+def _rate(value: Any, argument: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
         raise ModelError(
-            f"`{argument}` must be a positive integer", received=value, repair=f"for instance {argument}=21"
+            f"`{argument}` must be a number from 0 to below 1", received=value, repair=f"for instance {argument}=0.1"
         )
 
 
@@ -343,7 +351,12 @@ def _image_shape(image_shape: Any) -> tuple[int | None, int | None, int]:
     return cast("tuple[int | None, int | None, int]", shape)
 
 
-def _check_divisible(shape: tuple[int | None, int | None, int], stride: tuple[int, int]) -> None:
+def check_image_shape(shape: Sequence[int | None], stride: tuple[int, int]) -> None:
+    """Refuse a fixed (height, width, channels) that the stride (rows, columns) of the ASPP level does not divide.
+
+    Raises:
+        ModelError: a fixed side is not a multiple of its stride.
+    """
     for side, step, name in zip(shape, stride, ("height", "width"), strict=False):
         if side is not None and side % step:
             raise ModelError(

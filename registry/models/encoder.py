@@ -41,7 +41,7 @@ def pyramid_of(image_encoder: Any) -> dict[str, Any]:
         )
     for level, tensor in pyramid.items():
         level_stage(level)
-        if not keras.backend.is_keras_tensor(tensor):
+        if not hasattr(tensor, "_keras_history"):
             raise ModelError(
                 "every value of `pyramid_outputs` must be a KerasTensor of the encoder's graph",
                 received=f"{level}: {type(tensor).__name__}",

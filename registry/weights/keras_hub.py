@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,44 +190,65 @@ def open_preset(source: str | os.PathLike[str], *, weights: bool = True) -> Kera
     return preset
 
 
-def _merged(paths: Iterable[Path], *, skip: str) -> Arrays:
-    """Read the arrays of several files; a layer's variables may be spread over them."""
+def _merged(paths: list[Path], *, skip: str) -> Arrays:
+    """Read the arrays of one or several files by layer name.
+
+    A layer's variables may be spread over shards. Where a shard begins with a layer, the attribute with its name
+    stayed behind on the empty group of the same path in the shard before.
+    """
+    names: dict[str, str] = {}
     variables: dict[str, dict[int, np.ndarray]] = {}
-    groups: dict[str, str] = {}
     for path in paths:
-        for group, name, number, array in _variables(path, skip):
-            if groups.setdefault(name, group) != group:
-                raise _malformed(path, f"two layers are named {name!r}: {groups[name]} and {group}")
-            variables.setdefault(name, {})[number] = array
-    return {name: [numbered[number] for number in sorted(numbered)] for name, numbered in variables.items()}
+        file_names, file_variables = _read_weights(path, skip)
+        names |= file_names
+        for group, number, array in file_variables:
+            variables.setdefault(group, {})[number] = array
+    arrays: Arrays = {}
+    for group, numbered in variables.items():
+        name = names.get(group)
+        if name is None or name in arrays:
+            why = "belongs to no named layer" if name is None else f"repeats the layer name {name!r}"
+            raise _malformed(paths[0], f"the group {group!r} {why}")
+        arrays[name] = [numbered[number] for number in sorted(numbered)]
+    return arrays
 
 
-def _variables(path: Path, skip: str) -> list[tuple[str, str, int, np.ndarray]]:
-    """Every (group, layer name, number, array) of one HDF5 file."""
-    found: list[tuple[str, str, int, np.ndarray]] = []
+def _read_weights(path: Path, skip: str) -> tuple[dict[str, str], list[tuple[str, int, np.ndarray]]]:
+    """Layer name per `vars` group, and every (group, number, array), of one HDF5 file."""
+    names: dict[str, str] = {}
+    variables: list[tuple[str, int, np.ndarray]] = []
 
-    def visit(key: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset) or key.startswith(skip):
+    def visit(key: Any, item: Any) -> None:
+        if not isinstance(key, str):
+            raise _malformed(path, f"the group {key!r} has no readable name")
+        if key.startswith(skip):
             return
-        group, _, number = key.rpartition("/")
-        name = item.parent.attrs.get("name")
-        if not group.endswith("vars") or not number.isdigit() or name is None:
-            raise _malformed(path, f"the array {key!r} belongs to no named layer")
-        array = np.asarray(item[()])
-        if array.dtype.kind != "f":
-            raise _malformed(path, f"the array {key!r} has dtype {array.dtype}, not a float")
-        if not np.isfinite(array).all():
-            raise _malformed(path, f"the array {key!r} of layer {name!r} holds NaN or Inf")
-        found.append((group, name if isinstance(name, str) else bytes(name).decode(), int(number), array))
+        if isinstance(item, h5py.Dataset):
+            group, _, number = key.rpartition("/")
+            if not group.endswith("vars") or not number.isdigit():
+                raise _malformed(path, f"the array {key!r} belongs to no layer")
+            variables.append((group, int(number), _finite_floats(path, key, item)))
+        elif "name" in item.attrs:
+            name = item.attrs["name"]
+            names[key] = name.decode() if isinstance(name, bytes) else str(name)
 
     try:
         with h5py.File(path, "r") as file:
             file.visititems(visit)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        if isinstance(error, WeightsFormatError):
-            raise
-        raise _malformed(path, str(error)) from error
-    return found
+    except WeightsFormatError:
+        raise
+    except Exception as error:  # a damaged file surfaces as any of OSError, KeyError, RuntimeError, ValueError, …
+        raise _malformed(path, f"{type(error).__name__}: {error}") from error
+    return names, variables
+
+
+def _finite_floats(path: Path, key: str, dataset: Any) -> np.ndarray:
+    if dataset.dtype.kind != "f":
+        raise _malformed(path, f"the array {key!r} has dtype {dataset.dtype}, not a float")
+    array = np.asarray(dataset[()])
+    if not np.isfinite(array).all():
+        raise _malformed(path, f"the array {key!r} holds NaN or Inf")
+    return array
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
