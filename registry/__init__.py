@@ -44,25 +44,29 @@ _HOMES = {
 
 __all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - the keys are strings
 
+# The redundant aliases tell type checkers that these names are exported.
 if TYPE_CHECKING:
-    from registry.assembly import (
-        Backbone,
-        DeepLabV3Backbone,
-        DeepLabV3ImageSegmenter,
-        ImageSegmenter,
-        PyramidEncoder,
-        SegmentationPreprocessor,
-        build,
-        build_encoder,
-        load_model,
-    )
-    from registry.catalog import describe, list_presets, preset_schema
-    from registry.discovery import list_encoders, list_plugins
-    from registry.errors import RegistryError, RegistryWarning
-    from registry.exporting import export
-    from registry.hookspecs import hookimpl
-    from registry.pyramid import EncoderSpec, Normalization
-    from registry.runtime import Segmenter
+    from registry.assembly import Backbone as Backbone
+    from registry.assembly import DeepLabV3Backbone as DeepLabV3Backbone
+    from registry.assembly import DeepLabV3ImageSegmenter as DeepLabV3ImageSegmenter
+    from registry.assembly import ImageSegmenter as ImageSegmenter
+    from registry.assembly import PyramidEncoder as PyramidEncoder
+    from registry.assembly import SegmentationPreprocessor as SegmentationPreprocessor
+    from registry.assembly import build as build
+    from registry.assembly import build_encoder as build_encoder
+    from registry.assembly import load_model as load_model
+    from registry.catalog import describe as describe
+    from registry.catalog import list_presets as list_presets
+    from registry.catalog import preset_schema as preset_schema
+    from registry.discovery import list_encoders as list_encoders
+    from registry.discovery import list_plugins as list_plugins
+    from registry.errors import RegistryError as RegistryError
+    from registry.errors import RegistryWarning as RegistryWarning
+    from registry.exporting import export as export
+    from registry.hookspecs import hookimpl as hookimpl
+    from registry.pyramid import EncoderSpec as EncoderSpec
+    from registry.pyramid import Normalization as Normalization
+    from registry.runtime import Segmenter as Segmenter
 
 
 def __getattr__(name: str) -> Any:

@@ -81,5 +81,5 @@ def require_keras_model(model: object, argument: str) -> None:
     raise ModelError(
         f"`{argument}` must be a `tf_keras.Model`",
         received=f"{type(model).__module__}.{type(model).__qualname__}",
-        repair="pass a functional tf_keras model, for instance one that registry.build or registry.build_encoder returned",
+        repair="pass a functional tf_keras model, for instance one that registry.build returned",
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from registry.errors import PyramidContractError, nearest
+from registry.errors import ModelError, PyramidContractError, nearest
 
 __all__ = [
     "LEVELS",
@@ -98,6 +98,22 @@ class EncoderSpec:
             return dict(self.channels(options if options is not None else self.options()))
         return dict(self.channels)
 
+    def checked_output_stride(self, output_stride: int | None) -> int:
+        """An output stride that the encoder supports; None asks for the undilated network's.
+
+        Raises:
+            ModelError: the encoder does not support it.
+        """
+        if output_stride is None:
+            return max(self.output_strides)
+        if output_stride not in self.output_strides:
+            raise ModelError(
+                f"encoder {self.name!r} supports the output strides {', '.join(map(str, self.output_strides))}",
+                received=output_stride,
+                repair="choose one of them under encoder.output_stride",
+            )
+        return output_stride
+
 
 def level_stage(level: str) -> int:
     """Stage of a level, 4 for `P4`.
@@ -154,7 +170,9 @@ def check_pyramid(
         for level in sorted(set(channels) & set(levels)):
             shape = tuple(levels[level])
             if len(shape) != 4:
-                violations.append(f"{level}: promised rank 4 (batch, height, width, channels), delivered {shape}")
+                violations.append(
+                    f"{level}: promised rank 4 (batch, height, width, channels), delivered {shape}"
+                )
                 continue
             if shape[3] != channels[level]:
                 violations.append(f"{level}: promised {channels[level]} channels, delivered {shape[3]}")
@@ -174,6 +192,7 @@ def check_pyramid(
 
 def _stride_of(size: tuple[int, int], delivered: Sequence[int | None]) -> str:
     strides = [
-        f"{extent / got:g}" if got else "an unknown stride" for extent, got in zip(size, delivered, strict=True)
+        f"{extent / got:g}" if got else "an unknown stride"
+        for extent, got in zip(size, delivered, strict=True)
     ]
     return f"stride {strides[0]}" if len(set(strides)) == 1 else f"strides {' × '.join(strides)}"

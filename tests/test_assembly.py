@@ -1,5 +1,7 @@
 """A name becomes a model: sizes, overrides, weights rules and what goes wrong on the way."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from registry.errors import (
     UnknownPluginError,
     UnknownPresetError,
     WeightsFormatError,
+    WeightsMismatchError,
 )
 from registry.models.aspp import PAPER_RATES
 
@@ -119,7 +122,7 @@ def test_a_file_that_is_no_saved_model(tmp_path, content):
     path = tmp_path / "model.keras"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(WeightsFormatError, match="model.keras"):
+    with pytest.raises(WeightsFormatError, match=r"model\.keras"):
         registry.load_model(path)
 
 
@@ -147,7 +150,9 @@ def test_encoder_weights_enter_by_name(tmp_path, small_preset):
     small_preset["weights"] = {"encoder": str(tmp_path)}
     model = registry.build(small_preset)
     for layer in source.backbone.image_encoder.layers:
-        for loaded, expected in zip(model.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True):
+        for loaded, expected in zip(
+            model.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True
+        ):
             np.testing.assert_array_equal(loaded, expected)
     assert "segmentation_output" in model.weights_report.fresh
     assert "conv1_conv" in model.weights_report.loaded
@@ -157,6 +162,18 @@ def test_encoder_weights_enter_by_name(tmp_path, small_preset):
     assert encoder.weights_report.unused == ()
     with pytest.raises(ModelError, match="a handle or a preset directory"):
         registry.build_encoder("resnet", "resnet_18", weights="imagenett")
+
+
+def test_a_derived_preset_with_other_classes_keeps_the_backbone(small_preset):
+    directory = Path(__file__).parent / "parity" / "keras_hub_presets" / "resnet_v1_segmenter"
+    preset = registry.build(directory, weights=None).preset_config.model_dump(mode="json")
+    preset |= {"num_classes": 2, "weights": {"segmentation": str(directory)}}
+    with pytest.warns(RegistryWarning, match="other classes than its weights"):
+        model = registry.build(preset)
+    assert model.weights_report.fresh == ("segmentation_output",)
+    assert registry.build(preset, num_classes=2).weights_report.fresh == ("segmentation_output",)
+    with pytest.raises(WeightsMismatchError, match="segmentation_output"):
+        registry.build(preset, weights=directory)
 
 
 WRONG = [
@@ -188,7 +205,10 @@ WRONG = [
 def merged(base, change):
     return {
         **base,
-        **{key: merged(base.get(key, {}), value) if isinstance(value, dict) else value for key, value in change.items()},
+        **{
+            key: merged(base.get(key, {}), value) if isinstance(value, dict) else value
+            for key, value in change.items()
+        },
     }
 
 

@@ -30,7 +30,11 @@ class _Sampling:
 
 
 def resnet_pyramid(
-    inputs: Any, architecture: ResNetArchitecture, *, output_stride: int, multi_grid: tuple[int, ...] | None = None
+    inputs: Any,
+    architecture: ResNetArchitecture,
+    *,
+    output_stride: int,
+    multi_grid: tuple[int, ...] | None = None,
 ) -> dict[str, Any]:
     """Append a ResNet to a graph.
 
@@ -107,7 +111,11 @@ def _stem_pooling(x: Any, *, pre_activation: bool) -> Any:
 
 
 def _stack(
-    x: Any, architecture: ResNetArchitecture, index: int, sampling: _Sampling, multi_grid: tuple[int, ...] | None
+    x: Any,
+    architecture: ResNetArchitecture,
+    index: int,
+    sampling: _Sampling,
+    multi_grid: tuple[int, ...] | None,
 ) -> Any:
     for block in range(architecture.stackwise_num_blocks[index]):
         first = block == 0
@@ -149,7 +157,9 @@ def _block(
         shortcut = activated
         if pool:
             shortcut, strides = _pool_shortcut(shortcut, strides, shortcut_rate, name), 1
-        shortcut = layers.Conv2D(out_filters, 1, strides=strides, use_bias=False, name=f"{name}_0_conv")(shortcut)
+        shortcut = layers.Conv2D(out_filters, 1, strides=strides, use_bias=False, name=f"{name}_0_conv")(
+            shortcut
+        )
         if not pre_activation:
             shortcut = _batch_norm(shortcut, f"{name}_0_bn")
 

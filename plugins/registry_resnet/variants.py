@@ -13,7 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from registry.pyramid import EncoderSpec, Normalization
 
-__all__ = ["SPECS", "BlockType", "CustomResNetOptions", "ResNetArchitecture", "ResNetOptions", "architecture_of"]
+__all__ = [
+    "SPECS",
+    "BlockType",
+    "CustomResNetOptions",
+    "ResNetArchitecture",
+    "ResNetOptions",
+    "architecture_of",
+]
 
 BlockType = Literal["basic_block", "bottleneck_block", "basic_block_vd", "bottleneck_block_vd"]
 PositiveInt = Annotated[int, Field(strict=True, ge=1)]
@@ -86,9 +93,13 @@ class CustomResNetOptions(ResNetOptions):
             )
         strides = (1,) + (2,) * (len(self.stackwise_num_filters) - 1)
         if self.stackwise_num_strides not in (None, strides):
-            raise ValueError(f"`stackwise_num_strides` must be {list(strides)}: each level doubles the stride")
+            raise ValueError(
+                f"`stackwise_num_strides` must be {list(strides)}: each level doubles the stride"
+            )
         if self.use_pre_activation and self.block_type.endswith("_vd"):
-            raise ValueError("a vd block has no pre-activation form: its pre-activated shortcut does not downsample")
+            raise ValueError(
+                "a vd block has no pre-activation form: its pre-activated shortcut does not downsample"
+            )
         return self
 
     def architecture(self) -> ResNetArchitecture:
@@ -139,7 +150,12 @@ def _kaggle(model: str, *names: str) -> dict[str, str]:
     version = {"resnetv1": 3, "resnetv2": 3, "resnet_vd": 2}[model]
     handles = {}
     for name in names:
-        source = name.removeprefix("resnet_vd_").removeprefix("resnet_v2_").removeprefix("resnet_").split("_", 1)[1]
+        source = (
+            name.removeprefix("resnet_vd_")
+            .removeprefix("resnet_v2_")
+            .removeprefix("resnet_")
+            .split("_", 1)[1]
+        )
         handles[source] = f"kaggle://keras/{model}/keras/{name}/{version}"
     return handles
 

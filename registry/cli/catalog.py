@@ -9,7 +9,7 @@ import typer
 from registry.cli.console import print_json, say
 from registry.cli.guard import EXIT_WRONG_INPUT, GuardedCommand
 from registry.cli.options import JsonOption, SetOption, parse_overrides
-from registry.errors import CatalogError, ModelError, RegistryError
+from registry.errors import CatalogError, RegistryError
 
 __all__ = ["register"]
 
@@ -129,12 +129,7 @@ def _check_one(preset: str) -> None:
     encoder = resolved.config.encoder
     _, spec = find_encoder(encoder.plugin, encoder.variant)
     resolved.encoder_options(spec.options)
-    if encoder.output_stride not in spec.output_strides:
-        raise ModelError(
-            f"encoder {encoder.variant!r} supports the output strides {', '.join(map(str, spec.output_strides))}",
-            received=encoder.output_stride,
-            repair="choose one of them under encoder.output_stride",
-        )
+    spec.checked_output_stride(encoder.output_stride)
 
 
 def _entry(preset: str | None, error: RegistryError) -> dict[str, Any]:

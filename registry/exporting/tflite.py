@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from registry.atomic import atomic_path
+from registry.atomic import atomic_path, check_output_path
 from registry.backend import require_keras_model, tf
 from registry.errors import ExportError, ModelError
 from registry.exporting.operations import count_operations, require_fast_operations
@@ -53,9 +53,9 @@ def export(
         OutputPathError: `path` cannot be written.
     """
     require_keras_model(model, "model")
-    target = _target(path)
+    check_output_path(path, suffixes=(".tflite",))
     height, width = _input_size(model, size)
-    with atomic_path(target) as temporary, progress_display(progress, _STEPS) as announce:
+    with atomic_path(path) as temporary, progress_display(progress, _STEPS) as announce:
         announce("tracing the graph")
         function = _serving_function(model, height, width)
         announce("converting to TFLite")
@@ -70,22 +70,13 @@ def export(
         temporary.write_bytes(content)
     output_shape = tuple(int(side) for side in function.outputs[0].shape)
     return ExportReport(
-        path=target,
+        path=Path(path),
         size_bytes=len(content),
         input=TensorReport((1, height, width, 3), "float32", "RGB pixels in 0…255"),
         output=TensorReport(output_shape, "float32", _output_meaning(model)),
         operations=operations,
         parity=parity,
     )
-
-
-def _target(path: str | os.PathLike[str]) -> Path:
-    target = Path(path)
-    if target.suffix != ".tflite":
-        raise ExportError(
-            "an exported file ends in .tflite", received=str(target), repair=f"write to {target.stem or 'model'}.tflite"
-        )
-    return target
 
 
 def _input_size(model: Any, size: int | Sequence[int] | None) -> tuple[int, int]:
@@ -122,7 +113,9 @@ def _requested_size(
         preset = getattr(model, "preset_config", None)
         candidates: Any = fixed if None not in fixed else preset.input.size if preset is not None else None
     else:
-        candidates = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) else ()
+        candidates = (
+            (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) else ()
+        )
     if (
         candidates is None
         or len(candidates) != 2
@@ -145,11 +138,13 @@ def _serving_function(model: Any, height: int, width: int) -> Any:
             received=type(preprocessor).__name__,
             repair="set model.preprocessor to one, or to None and normalize before the interpreter",
         )
-    scaled = preprocessor is not None and (preprocessor.scale != 1.0 or preprocessor.offset != 0.0)
+    scaled = preprocessor.scaled if preprocessor is not None and preprocessor.scales else None
 
-    @tf.function(input_signature=[tf.TensorSpec((1, height, width, 3), tf.float32, name="image")], autograph=False)
+    @tf.function(
+        input_signature=[tf.TensorSpec((1, height, width, 3), tf.float32, name="image")], autograph=False
+    )
     def serve(image: Any) -> Any:
-        inputs = preprocessor.scaled(image) if scaled else image
+        inputs = image if scaled is None else scaled(image)
         return tf.cast(model(inputs, training=False), tf.float32)
 
     return serve.get_concrete_function()

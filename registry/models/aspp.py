@@ -54,12 +54,20 @@ def atrous_spatial_pyramid_pooling(
     if image_pooling:
         pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="average_pooling")(x)
         pooled = conv_bn_relu(
-            pooled, filters, 1, names=("conv_pooling", "bn_pooling", "activation_pooling"), batch_norm=batch_norm
+            pooled,
+            filters,
+            1,
+            names=("conv_pooling", "bn_pooling", "activation_pooling"),
+            batch_norm=batch_norm,
         )
         branches.append(ResizeLike(name="resizing")([pooled, x]))
     x = keras.layers.Concatenate(name="aspp_concat")(branches)
     x = conv_bn_relu(
-        x, filters, 1, names=("conv_projection", "bn_projection", "activation_projection"), batch_norm=batch_norm
+        x,
+        filters,
+        1,
+        names=("conv_projection", "bn_projection", "activation_projection"),
+        batch_norm=batch_norm,
     )
     return keras.layers.Dropout(dropout, name="dropout")(x)
 

@@ -142,7 +142,12 @@ class ImageSegmenter(RegistryModel):
         return super().predict(self._preprocessed(x, batch_size=batch_size), **kwargs)
 
     def evaluate(
-        self, x: Any = None, y: Any = None, batch_size: int | None = None, sample_weight: Any = None, **kwargs: Any
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
     ) -> Any:
         """Preprocess, then evaluate; arguments of `tf_keras.Model.evaluate`."""
         if self.preprocessor is None:
@@ -163,7 +168,12 @@ class ImageSegmenter(RegistryModel):
         if self.preprocessor is None:
             self._check_data(x)
             return super().fit(
-                x, y, batch_size=batch_size, sample_weight=sample_weight, validation_data=validation_data, **kwargs
+                x,
+                y,
+                batch_size=batch_size,
+                sample_weight=sample_weight,
+                validation_data=validation_data,
+                **kwargs,
             )
         if kwargs.get("validation_split"):
             raise ModelError(

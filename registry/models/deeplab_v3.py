@@ -16,7 +16,10 @@ from registry.models.base import Backbone, ImageSegmenter, deserialize, untracke
 from registry.models.encoder import attach_pyramid, level_strides, pyramid_of, retrace
 from registry.models.layers import conv_bn_relu, separable_conv_bn_relu
 
-__all__ = ["DeepLabV3Backbone", "DeepLabV3ImageSegmenter", "check_image_shape"]
+__all__ = ["CLASSIFIER", "DeepLabV3Backbone", "DeepLabV3ImageSegmenter", "check_image_shape"]
+
+# Name of the classifier's layer, in KerasHub's weights as well.
+CLASSIFIER = "segmentation_output"
 
 
 @keras.saving.register_keras_serializable(package="atrous")
@@ -79,7 +82,9 @@ class DeepLabV3Backbone(Backbone):
         keys = [spatial_pyramid_pooling_key]
         if low_level_feature_key is not None:
             keys.append(low_level_feature_key)
-        for argument, key in zip(("spatial_pyramid_pooling_key", "low_level_feature_key"), keys, strict=False):
+        for argument, key in zip(
+            ("spatial_pyramid_pooling_key", "low_level_feature_key"), keys, strict=False
+        ):
             if key not in pyramid:
                 raise ModelError(
                     f"`{argument}` must be a level of the encoder, which has {', '.join(pyramid)}",
@@ -141,7 +146,9 @@ class DeepLabV3Backbone(Backbone):
             multiple=aspp_stride,
             arguments={
                 "spatial_pyramid_pooling_key": spatial_pyramid_pooling_key,
-                "upsampling_size": upsampling_size if isinstance(upsampling_size, int) else tuple(upsampling_size),
+                "upsampling_size": upsampling_size
+                if isinstance(upsampling_size, int)
+                else tuple(upsampling_size),
                 "dilation_rates": list(rates),
                 "low_level_feature_key": low_level_feature_key,
                 "projection_filters": projection_filters,
@@ -249,12 +256,10 @@ class DeepLabV3ImageSegmenter(ImageSegmenter):
                 repair="wrap your encoder: DeepLabV3Backbone(image_encoder=…, …)",
             )
         _positive_integer(num_classes, "num_classes")
-        x = keras.layers.Conv2D(num_classes, 1, use_bias=False, name="segmentation_output")(
-            backbone.decoder_features
-        )
-        x = _bilinear(x, backbone.final_upsampling, "segmentation_output_upsampling")
+        x = keras.layers.Conv2D(num_classes, 1, use_bias=False, name=CLASSIFIER)(backbone.decoder_features)
+        x = _bilinear(x, backbone.final_upsampling, f"{CLASSIFIER}_upsampling")
         if activation is not None:
-            x = keras.layers.Activation(activation, name="segmentation_output_activation")(x)
+            x = keras.layers.Activation(activation, name=f"{CLASSIFIER}_activation")(x)
         super().__init__(inputs=backbone.inputs, outputs=x, **kwargs)
         self._remember(backbone, num_classes, activation)
         self.preprocessor = preprocessor
@@ -323,7 +328,9 @@ def _positive_integer(value: Any, argument: str, *, smallest: int = 1) -> None:
 def _rate(value: Any, argument: str) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
         raise ModelError(
-            f"`{argument}` must be a number from 0 to below 1", received=value, repair=f"for instance {argument}=0.1"
+            f"`{argument}` must be a number from 0 to below 1",
+            received=value,
+            repair=f"for instance {argument}=0.1",
         )
 
 
@@ -339,9 +346,16 @@ def _positive_integers(values: Any, argument: str) -> tuple[int, ...]:
 
 
 def _image_shape(image_shape: Any) -> tuple[int | None, int | None, int]:
-    shape = tuple(image_shape) if isinstance(image_shape, Sequence) and not isinstance(image_shape, str) else ()
-    if len(shape) != 3 or shape[2] != 3 or any(
-        side is not None and (isinstance(side, bool) or not isinstance(side, int) or side < 1) for side in shape
+    shape = (
+        tuple(image_shape) if isinstance(image_shape, Sequence) and not isinstance(image_shape, str) else ()
+    )
+    if (
+        len(shape) != 3
+        or shape[2] != 3
+        or any(
+            side is not None and (isinstance(side, bool) or not isinstance(side, int) or side < 1)
+            for side in shape
+        )
     ):
         raise ModelError(
             "`image_shape` must be (height, width, 3), where height and width are positive integers or None",
@@ -370,7 +384,9 @@ def _upsampling(
     size: Any, aspp_stride: tuple[int, int], low_level_stride: tuple[int, int] | None
 ) -> tuple[int, int]:
     factors = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) else ()
-    if len(factors) != 2 or any(isinstance(factor, bool) or not isinstance(factor, int) or factor < 1 for factor in factors):
+    if len(factors) != 2 or any(
+        isinstance(factor, bool) or not isinstance(factor, int) or factor < 1 for factor in factors
+    ):
         raise ModelError(
             "`upsampling_size` must be a positive integer or two of them",
             received=size,

@@ -35,7 +35,9 @@ class SegmentationPreprocessor:
     ) -> None:
         if interpolation not in ("bilinear", "nearest"):
             raise ModelError(
-                "`interpolation` must be 'bilinear' or 'nearest'", received=interpolation, repair="choose one of them"
+                "`interpolation` must be 'bilinear' or 'nearest'",
+                received=interpolation,
+                repair="choose one of them",
             )
         if image_size is not None and (
             len(image_size) != 2 or any(not isinstance(side, int) or side < 1 for side in image_size)
@@ -54,7 +56,12 @@ class SegmentationPreprocessor:
     @property
     def is_identity(self) -> bool:
         """Whether images pass unchanged but for their dtype."""
-        return self.image_size is None and self.scale == 1.0 and self.offset == 0.0
+        return self.image_size is None and not self.scales
+
+    @property
+    def scales(self) -> bool:
+        """Whether pixel values change."""
+        return self.scale != 1.0 or self.offset != 0.0
 
     def __call__(self, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Preprocess a batch.
@@ -125,6 +132,8 @@ def _per_channel(value: float | Sequence[float], name: str) -> float | tuple[flo
     values = tuple(float(item) for item in value)
     if len(values) != 3:
         raise ModelError(
-            f"`{name}` must be one number or three, one per RGB channel", received=value, repair="give one or three"
+            f"`{name}` must be one number or three, one per RGB channel",
+            received=value,
+            repair="give one or three",
         )
     return values

@@ -100,4 +100,6 @@ def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_LISTED])
-    return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more ({len(names)} layers)"
+    return (
+        shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more ({len(names)} layers)"
+    )

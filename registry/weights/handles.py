@@ -25,7 +25,9 @@ def is_handle(text: object) -> bool:
     return isinstance(text, str) and text.split("://", 1)[0] in SCHEMES and "://" in text
 
 
-def fetch_directory(handle: str | os.PathLike[str], *, required: Iterable[str], optional: Iterable[str]) -> Path:
+def fetch_directory(
+    handle: str | os.PathLike[str], *, required: Iterable[str], optional: Iterable[str]
+) -> Path:
     """Bring the files of a handle onto this machine, from the hub's cache where it has them.
 
     Args:
@@ -86,7 +88,9 @@ def _fetch_kaggle(handle: str, rest: str, required: tuple[str, ...], optional: t
 
     directory: Path | None = None
     for names in required:
-        directory = _first_available(handle, names.split("|"), fetch_file, cache=f"KAGGLEHUB_CACHE={cache}").parent
+        directory = _first_available(
+            handle, names.split("|"), fetch_file, cache=f"KAGGLEHUB_CACHE={cache}"
+        ).parent
     for name in optional:
         try:
             fetch_file(name)

@@ -86,7 +86,9 @@ class KerasHubPreset:
             names.update([value] if isinstance(value, str) else value)
         for name in names:
             if Path(name).name != name:
-                raise _malformed(self.directory / _SHARDS, f"it names {name!r}, which is not a file beside it")
+                raise _malformed(
+                    self.directory / _SHARDS, f"it names {name!r}, which is not a file beside it"
+                )
         return [self.directory / name for name in sorted(names)]
 
     def preset_mapping(self, encoder: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,7 +138,8 @@ class KerasHubPreset:
         config = self.backbone.get("config")
         if self.backbone_class != class_name or not isinstance(config, Mapping):
             raise _malformed(
-                self.directory / "config.json", f"it describes {self.backbone_class or 'nothing'}, not {class_name}"
+                self.directory / "config.json",
+                f"it describes {self.backbone_class or 'nothing'}, not {class_name}",
             )
         return config
 
@@ -237,7 +240,9 @@ def _read_weights(path: Path, skip: str) -> tuple[dict[str, str], list[tuple[str
             file.visititems(visit)
     except WeightsFormatError:
         raise
-    except Exception as error:  # a damaged file surfaces as any of OSError, KeyError, RuntimeError, ValueError, …
+    except (
+        Exception
+    ) as error:  # a damaged file surfaces as any of OSError, KeyError, RuntimeError, ValueError, …
         raise _malformed(path, f"{type(error).__name__}: {error}") from error
     return names, variables
 

@@ -94,7 +94,11 @@ def test_what_the_papers_have_beyond_keras_hub(image):
         batch_norm_epsilon=1e-5,
     )
     names = {layer.name for layer in model.layers}
-    assert {"aspp_conv_2_depthwise", "segmentation_head_conv_2_depthwise", "segmentation_head_relu_2"} <= names
+    assert {
+        "aspp_conv_2_depthwise",
+        "segmentation_head_conv_2_depthwise",
+        "segmentation_head_relu_2",
+    } <= names
     assert not {"average_pooling", "conv_pooling"} & names
     assert model.get_layer("conv_projection").input_shape[-1] == 3 * 8
     assert model.get_layer("aspp_bn_1").epsilon == 1e-5
@@ -217,7 +221,7 @@ def test_wrong_number_of_classes(num_classes):
 
 
 def test_a_foreign_backbone_or_preprocessor_is_refused():
-    with pytest.raises(ModelError, match="must be a registry.DeepLabV3Backbone"):
+    with pytest.raises(ModelError, match=r"must be a registry\.DeepLabV3Backbone"):
         registry.DeepLabV3ImageSegmenter(encoder_model(), 3)
     with pytest.raises(ModelError, match="`preprocessor` must be callable"):
         registry.DeepLabV3ImageSegmenter(backbone(), 3, preprocessor="scale")

@@ -46,9 +46,7 @@ def _assert_same(layer, reference, x, *, graph):
 @pytest.mark.parametrize("rate", RATES)
 def test_atrous_conv2d_equals_keras(image, rate, padding, graph):
     arguments = {"dilation_rate": rate, "padding": padding, "bias_initializer": "ones", "activation": "relu"}
-    _assert_same(
-        AtrousConv2D(5, 3, **arguments), keras.layers.Conv2D(5, 3, **arguments), image, graph=graph
-    )
+    _assert_same(AtrousConv2D(5, 3, **arguments), keras.layers.Conv2D(5, 3, **arguments), image, graph=graph)
 
 
 @pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
@@ -72,7 +70,9 @@ def test_atrous_depthwise_conv2d_equals_keras(image, rate, padding, graph, multi
 
 
 def test_depthwise_kernel_can_be_trained_by_fit(image):
-    model = keras.Sequential([keras.layers.Input(image.shape[1:]), AtrousDepthwiseConv2D(3, dilation_rate=4, padding="same")])
+    model = keras.Sequential(
+        [keras.layers.Input(image.shape[1:]), AtrousDepthwiseConv2D(3, dilation_rate=4, padding="same")]
+    )
     model.compile("sgd", "mse")
     before = model.get_weights()[0].copy()
     model.fit(image, image, epochs=1, verbose=0)
@@ -93,12 +93,7 @@ def test_atrous_average_pooling_counts_only_taps_inside(rate):
     expected = np.empty_like(x)
     for row in range(6):
         for column in range(7):
-            taps = [
-                x[0, r, c]
-                for r in (row, row + rate)
-                for c in (column, column + rate)
-                if r < 6 and c < 7
-            ]
+            taps = [x[0, r, c] for r in (row, row + rate) for c in (column, column + rate) if r < 6 and c < 7]
             expected[0, row, column] = np.mean(taps, axis=0)
     np.testing.assert_allclose(AtrousAveragePooling2D(rate)(x), expected, atol=1e-6)
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from registry_resnet.graph import resnet_pyramid
-from registry_resnet.variants import SPECS, CustomResNetOptions, architecture_of
 
 from registry.backend import keras
 from registry.errors import ModelError
+from registry_resnet.graph import resnet_pyramid
+from registry_resnet.variants import SPECS, CustomResNetOptions, architecture_of
 
 NAMED = [spec for spec in SPECS if spec.parameters is not None]
 

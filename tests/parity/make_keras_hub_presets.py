@@ -60,13 +60,17 @@ SMALL = {
     "resnet_v2_backbone": lambda: deeplab(
         resnet([64, 4, 4, 4], [1, 1, 1, 1], pre_activation=True), rates=[2], low_level=None
     ),
-    "resnet_vd_segmenter": lambda: deeplab(resnet([64, 4, 4, 4], [1, 1, 1, 2], vd=True), rates=[2], num_classes=3),
+    "resnet_vd_segmenter": lambda: deeplab(
+        resnet([64, 4, 4, 4], [1, 1, 1, 2], vd=True), rates=[2], num_classes=3
+    ),
     "resnet_vd_backbone_sharded": lambda: deeplab(
         resnet([64, 4, 4, 4], [1, 1, 1, 1], block_type="basic_block", vd=True), rates=[2]
     ),
 }
 FULL = {
-    "resnet_50_segmenter": lambda: deeplab(resnet([64, 128, 256, 512], [3, 4, 6, 3]), rates=[6, 12, 18], num_classes=21),
+    "resnet_50_segmenter": lambda: deeplab(
+        resnet([64, 128, 256, 512], [3, 4, 6, 3]), rates=[6, 12, 18], num_classes=21
+    ),
     "resnet_101_backbone": lambda: deeplab(resnet([64, 128, 256, 512], [3, 4, 23, 3]), rates=[6, 12, 18]),
     "resnet_18_segmenter": lambda: deeplab(
         resnet([64, 128, 256, 512], [2, 2, 2, 2], block_type="basic_block"), rates=[6, 12, 18], num_classes=21
@@ -127,7 +131,9 @@ def write(name, model, folder, sizes, seed):
 
 def main():
     """Write every directory of one size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("size", choices=("small", "full"))
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()

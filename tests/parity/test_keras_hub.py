@@ -51,6 +51,8 @@ def test_a_backbone_directory_as_a_segmenter_warns_of_its_fresh_classifier():
     with pytest.raises(registry.RegistryError, match="must be given"):
         registry.build(directory)
     assert registry.build(directory, num_classes=3).weights_report.fresh == ("segmentation_output",)
-    yaml_of_same_shape = registry.build(directory, num_classes=3, weights=None).preset_config.model_dump(mode="json")
+    yaml_of_same_shape = registry.build(directory, num_classes=3, weights=None).preset_config.model_dump(
+        mode="json"
+    )
     with pytest.warns(registry.RegistryWarning, match="holds no classifier"):
         registry.build(yaml_of_same_shape, weights=directory)

@@ -34,7 +34,9 @@ def test_all_arrays_enter(model):
 
 
 def test_declared_extras_are_passed_over_and_reported(model):
-    report = assign(model.layers, arrays_of(model) | {"post_bn": [np.zeros(3)]}, source="here", unused=["post_bn"])
+    report = assign(
+        model.layers, arrays_of(model) | {"post_bn": [np.zeros(3)]}, source="here", unused=["post_bn"]
+    )
     assert report.unused == ("post_bn",)
 
 

@@ -18,7 +18,7 @@ SHARDED = PRESET.parent / "resnet_vd_backbone_sharded"
 FILES = ("config.json", "task.json", "model.weights.h5", "task.weights.h5")
 
 # A closed port as proxy: the network is unreachable, at once and on every machine.
-NO_NETWORK = {name: "http://127.0.0.1:9" for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
+NO_NETWORK = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
 
 BUILD = """
 import json, sys, time
@@ -128,7 +128,7 @@ def test_paths_that_are_no_preset_directory(tmp_path, small_preset):
     file.write_bytes(b"")
     with pytest.raises(WeightsUnavailableError, match="a file"):
         registry.build(small_preset, weights=file)
-    with pytest.raises(WeightsUnavailableError, match="must hold config.json"):
+    with pytest.raises(WeightsUnavailableError, match=r"must hold config\.json"):
         registry.build(small_preset, weights=tmp_path)
 
 

@@ -43,7 +43,7 @@ def test_truncated_weights(directory, share):
     weights = directory / "model.weights.h5"
     content = weights.read_bytes()
     weights.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(WeightsFormatError, match="model.weights.h5"):
+    with pytest.raises(WeightsFormatError, match=r"model\.weights\.h5"):
         registry.build(directory)
 
 
@@ -87,7 +87,7 @@ def test_integer_weights(directory):
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"class_name": "DeepLabV3Backbone"}'])
 def test_broken_config(directory, text):
     (directory / "config.json").write_text(text)
-    with pytest.raises(WeightsFormatError, match="config.json"):
+    with pytest.raises(WeightsFormatError, match=r"config\.json"):
         registry.build(directory)
 
 
@@ -116,7 +116,7 @@ def test_weights_of_another_architecture():
 
 def test_a_shard_that_is_absent(sharded):
     (sharded / "model_00001.weights.h5").unlink()
-    with pytest.raises(WeightsUnavailableError, match="model_00001.weights.h5"):
+    with pytest.raises(WeightsUnavailableError, match=r"model_00001\.weights\.h5"):
         registry.DeepLabV3Backbone.from_preset(sharded)
 
 

@@ -1,0 +1,20 @@
+"""From a preset to one flat functional model: catalog → encoder plugin → pyramid check → architecture → weights."""
+
+from registry.assembly.building import build, build_encoder, load_model, model_from_preset
+from registry.assembly.encoder import PyramidEncoder
+from registry.models.base import Backbone, ImageSegmenter
+from registry.models.deeplab_v3 import DeepLabV3Backbone, DeepLabV3ImageSegmenter
+from registry.models.preprocessing import SegmentationPreprocessor
+
+__all__ = [
+    "Backbone",
+    "DeepLabV3Backbone",
+    "DeepLabV3ImageSegmenter",
+    "ImageSegmenter",
+    "PyramidEncoder",
+    "SegmentationPreprocessor",
+    "build",
+    "build_encoder",
+    "load_model",
+    "model_from_preset",
+]

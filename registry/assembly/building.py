@@ -1,0 +1,169 @@
+"""The entrance: preset names, files, mappings and KerasHub directories become models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from registry.assembly.encoder import PyramidEncoder
+from registry.assembly.pretrained import load_encoder_weights, load_weights
+from registry.assembly.segmenter import assemble
+from registry.backend import keras
+from registry.catalog import resolve
+from registry.discovery import find_encoder, list_encoders
+from registry.errors import ModelError, UnknownEncoderError, WeightsFormatError, nearest
+from registry.models.base import Backbone, RegistryModel
+from registry.models.deeplab_v3 import DeepLabV3ImageSegmenter
+from registry.weights import keras_hub
+from registry.weights.handles import is_handle
+
+__all__ = ["build", "build_encoder", "load_model", "model_from_preset"]
+
+
+def build(
+    preset: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    weights: str | os.PathLike[str] | None = "default",
+    num_classes: int | None = None,
+    image_shape: Sequence[int | None] | None = None,
+    **overrides: Any,
+) -> DeepLabV3ImageSegmenter:
+    """Build a segmentation model.
+
+    Args:
+        preset: name in the catalog, path of a YAML file, mapping, or a KerasHub preset directory or handle.
+        weights: `"default"` takes the preset's own: of the whole model if it has them, else the encoder's;
+            None leaves all fresh; else a handle (`kaggle://…`, `hf://…`) or the path of a preset directory.
+        num_classes: number of classes, background included. Other than the weights', the classifier stays fresh.
+        image_shape: (height, width, 3) to fix the input's size.
+        **overrides: values that replace the preset's: sections (`encoder={"output_stride": 8}`), dotted
+            (`**{"encoder.output_stride": 8}`) or unambiguous keys (`output_stride=8`).
+
+    Returns:
+        A flat functional `tf_keras.Model`, (batch, height, width, 3) → logits (batch, height, width,
+        num_classes). `preset_config` holds the resolved configuration, `weights_report` what was loaded,
+        `preprocessor` how pixels in 0…255 become inputs; `predict` applies it.
+
+    Raises:
+        CatalogError: the preset is unknown or wrong.
+        PluginError, UnknownEncoderError, PyramidContractError: the encoder cannot serve.
+        ModelError: the parts do not fit together.
+        WeightsError: the weights cannot be fetched, read or assigned; nothing is loaded half.
+    """
+    directory = None
+    if is_handle(preset) or keras_hub.is_preset_directory(preset):
+        directory = keras_hub.open_preset(preset, weights=weights == "default")  # type: ignore[arg-type]
+        preset = _mapping_of(directory, num_classes)
+        weights = directory.source if weights == "default" else weights
+    if num_classes is not None:
+        overrides["num_classes"] = num_classes
+    if image_shape is not None:
+        overrides["input.image_shape"] = list(image_shape)
+    resolved = resolve(preset, overrides=overrides)
+    model, spec = assemble(resolved)
+    report = load_weights(model, spec, weights, head_may_differ=num_classes is not None)
+    model.set_weights_report(report)
+    return model
+
+
+def build_encoder(
+    plugin: str,
+    variant: str,
+    *,
+    output_stride: int | None = None,
+    image_shape: Sequence[int | None] = (None, None, 3),
+    weights: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> PyramidEncoder:
+    """Build an encoder alone, for instance as `image_encoder` of `DeepLabV3Backbone`.
+
+    Args:
+        plugin: name of the encoder plugin, `resnet`.
+        variant: encoder variant, `resnet_50`.
+        output_stride: 8, 16 or 32 as far as the variant supports it; None takes the undilated network's.
+        image_shape: (height, width, 3); None leaves a side open.
+        weights: None, a name among the variant's weight sources (`imagenet`), a handle or a path.
+        **options: the variant's own options, e.g. `multi_grid=[1, 2, 4]`.
+
+    Returns:
+        A functional model with `pyramid_outputs`, level → tensor.
+
+    Raises:
+        Errors of `PyramidEncoder`, and WeightsError.
+    """
+    encoder = PyramidEncoder(plugin, variant, output_stride, image_shape, options)
+    if weights is not None:
+        report = load_encoder_weights(encoder.layers, encoder.spec, weights)
+        encoder.set_weights_report(report)
+    return encoder
+
+
+def load_model(path: str | os.PathLike[str]) -> Any:
+    """Load a `.keras` file or SavedModel directory that a model of atrous was saved to.
+
+    Raises:
+        WeightsFormatError: the file is absent, corrupt or no such model.
+    """
+    try:
+        return keras.models.load_model(os.fspath(path))
+    except Exception as error:
+        raise WeightsFormatError(
+            "a saved model is a .keras file or a SavedModel directory written by model.save",
+            received=f"{os.fspath(path)}: {type(error).__name__}: {error}",
+            repair="save the model again, with the same plugins installed",
+        ) from error
+
+
+def model_from_preset(
+    cls: type[RegistryModel],
+    preset: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    load_weights: bool = True,
+    **kwargs: Any,
+) -> Any:
+    """Build a preset as `cls`: what `Class.from_preset` does.
+
+    Raises:
+        ModelError: the preset describes another class.
+    """
+    weights = "default" if load_weights else None
+    if issubclass(cls, Backbone) and not issubclass(cls, PyramidEncoder):
+        if keras_hub.is_preset_directory(preset) or is_handle(preset):
+            # A directory may hold a backbone only; its classifier is not wanted here.
+            kwargs.setdefault("num_classes", 1)
+        model: Any = build(preset, weights=weights, **kwargs).backbone
+    else:
+        model = build(preset, weights=weights, **kwargs)
+    if not isinstance(model, cls):
+        raise ModelError(
+            f"`{cls.__name__}.from_preset` needs a preset of that class",
+            received=f"{preset} describes {type(model).__name__}",
+            repair=f"call {type(model).__name__}.from_preset",
+        )
+    return model
+
+
+def _mapping_of(preset: keras_hub.KerasHubPreset, num_classes: int | None) -> dict[str, Any]:
+    """Describe a KerasHub directory as an inline preset, its encoder through the plugin that stands for it."""
+    if num_classes is None and preset.task is None:
+        raise ModelError(
+            "a KerasHub directory without task.json holds a backbone only, so the number of classes must be given",
+            received=preset.source,
+            repair="pass num_classes, or call registry.DeepLabV3Backbone.from_preset",
+        )
+    class_name, arguments = preset.encoder_config()
+    specs = [(record.plugin, find_encoder(record.plugin, record.variant)[1]) for record in list_encoders()]
+    known = {spec.keras_hub_class: (plugin, spec) for plugin, spec in specs if spec.keras_hub_class}
+    if class_name not in known:
+        raise UnknownEncoderError(
+            f"KerasHub's encoders that plugins here stand for are {', '.join(sorted(known)) or 'none'}",
+            received=f"{class_name} in {preset.source}",
+            repair=nearest(class_name, known),
+        )
+    plugin, spec = known[class_name]
+    options = {key: value for key, value in arguments.items() if key in spec.options.model_fields}
+    mapping = preset.preset_mapping({"plugin": plugin, "variant": spec.name, "options": options})
+    if num_classes is not None:
+        mapping["num_classes"] = num_classes
+    return mapping
