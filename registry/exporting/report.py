@@ -85,7 +85,7 @@ class ExportReport:
                 f"  input       {input_shape} {self.input.dtype}, {self.input.meaning}",
                 f"  output      {output_shape} {self.output.dtype}, {self.output.meaning}",
                 f"  operations  {operations}",
-                f"  parity      max |Δ| {parity.max_abs:.2e} ({parity.relative:.1e} σ), "
-                f"mean |Δ| {parity.mean_abs:.2e}, masks agree on {parity.mask_agreement:.4%} of pixels ({parity.images} images)",
+                f"  parity      max |Δ| {parity.max_abs:.2e} ({parity.relative:.1e} σ), mean |Δ| {parity.mean_abs:.2e}",
+                f"  masks       {parity.mask_agreement:.4%} of pixels agree ({parity.images} images)",
             )
         )

@@ -151,7 +151,11 @@ def _serving_function(model: Any, height: int, width: int) -> Any:
 
 
 def _convert(model: Any, function: Any) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+    # The converter saves what it is given beside the function. The variables are all it needs; with the Keras model
+    # it would trace every layer once more, which takes several times as long as the conversion.
+    variables = tf.Module()
+    variables.model_variables = model.weights
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], variables)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     try:
         return converter.convert()
