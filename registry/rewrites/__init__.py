@@ -1,0 +1,59 @@
+"""Exact rewrites: from a trained model to an equal one that does less work at inference.
+
+Each rewrite is a function on a `Graph` with its algebra in the docstring; it returns how often it applied. Equal
+means up to float rounding. The inference form is what the exporter converts and what quantization trains on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from registry.rewrites.batch_norm import (
+    drop_identities,
+    fold_batch_normalization,
+    fuse_activations,
+    normalization_to_depthwise,
+)
+from registry.rewrites.concatenation import split_image_pooling, split_upsampled_blocks
+from registry.rewrites.dilation import drop_padding_taps
+from registry.rewrites.graph import Graph, Node, Ref
+from registry.rewrites.resizing import convolve_before_upsampling, merge_nearest_upsampling
+
+__all__ = ["REWRITES", "Graph", "Node", "Ref", "inference_form"]
+
+# In order: each finds what the ones before it have left.
+REWRITES: tuple[Callable[[Graph], int], ...] = (
+    drop_identities,
+    fold_batch_normalization,
+    fuse_activations,
+    normalization_to_depthwise,
+    fuse_activations,
+    split_image_pooling,
+    split_upsampled_blocks,
+    convolve_before_upsampling,
+    merge_nearest_upsampling,
+    drop_padding_taps,
+)
+
+
+def inference_form(model: Any, size: tuple[int, int] | None = None) -> tuple[Any, dict[str, int]]:
+    """Rewrite a model for inference.
+
+    Args:
+        model: flat functional `tf_keras.Model`.
+        size: input height and width in pixels, where they will stay the same; some rewrites need them.
+
+    Returns:
+        A model without batch normalization that gives the same outputs, with weights of its own, and how often
+        each rewrite applied.
+
+    Raises:
+        ModelError: the model is not flat.
+    """
+    graph = Graph.of(model, size)
+    applied: dict[str, int] = {}
+    for rewrite in REWRITES:
+        count = rewrite(graph)
+        applied[rewrite.__name__] = applied.get(rewrite.__name__, 0) + count
+    return graph.to_keras(), applied
