@@ -93,6 +93,8 @@ def test_a_defect_exits_with_3_and_shows_its_traceback(process):
 def test_an_interrupt_exits_with_130(process):
     code = (
         "import os, signal, sys, registry\n"
+        # A background job of a shell inherits an ignored SIGINT.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "registry.list_presets = lambda pattern: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.argv = ['atrous', 'list']\n"
         "from registry.cli import main; main()\n"
