@@ -17,6 +17,7 @@ __all__ = [
     "AtrousConv2D",
     "AtrousDepthwiseConv2D",
     "ResizeLike",
+    "SpaceToDepth",
     "conv2d",
     "conv_bn_relu",
     "separable_conv_bn_relu",
@@ -142,6 +143,34 @@ class ResizeLike(keras.layers.Layer):
         """Height and width of the second shape, channels of the first."""
         x, reference = (tuple(shape) for shape in input_shape)
         return tf.TensorShape((x[0], reference[1], reference[2], x[3]))
+
+
+@_register
+class SpaceToDepth(keras.layers.Layer):
+    """Each `block_size`² square of pixels becomes the channels of one pixel (`tf.nn.space_to_depth`).
+
+    Shapes: (batch, height, width, channels) → (batch, height/b, width/b, channels·b²); b must divide both sides.
+    """
+
+    def __init__(self, block_size: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.block_size = block_size
+
+    def call(self, inputs: Any) -> Any:
+        """Rearrange; the channel of (row r, column c, channel k) of a square is (r·b + c)·channels + k."""
+        return tf.nn.space_to_depth(inputs, self.block_size)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Sides divided by the block, channels multiplied by its area."""
+        batch, height, width, channels = tuple(input_shape)
+        block = self.block_size
+        return tf.TensorShape(
+            (batch, height and height // block, width and width // block, channels * block**2)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "block_size": self.block_size}
 
 
 def conv2d(filters: int, kernel_size: int, *, dilation_rate: int = 1, **kwargs: Any) -> Any:

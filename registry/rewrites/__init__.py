@@ -19,8 +19,9 @@ from registry.rewrites.concatenation import split_image_pooling, split_upsampled
 from registry.rewrites.dilation import drop_padding_taps
 from registry.rewrites.graph import Graph, Node, Ref
 from registry.rewrites.resizing import convolve_before_upsampling, merge_nearest_upsampling
+from registry.rewrites.stem import fold_stem_into_depth
 
-__all__ = ["REWRITES", "Graph", "Node", "Ref", "inference_form"]
+__all__ = ["INTEGER_REWRITES", "REWRITES", "Graph", "Node", "Ref", "inference_form"]
 
 # In order: each finds what the ones before it have left.
 REWRITES: tuple[Callable[[Graph], int], ...] = (
@@ -37,12 +38,19 @@ REWRITES: tuple[Callable[[Graph], int], ...] = (
 )
 
 
-def inference_form(model: Any, size: tuple[int, int] | None = None) -> tuple[Any, dict[str, int]]:
+# Exact as well, and a gain for integer kernels only: in float32 they cost time.
+INTEGER_REWRITES: tuple[Callable[[Graph], int], ...] = (fold_stem_into_depth,)
+
+
+def inference_form(
+    model: Any, size: tuple[int, int] | None = None, *, integer: bool = False
+) -> tuple[Any, dict[str, int]]:
     """Rewrite a model for inference.
 
     Args:
         model: flat functional `tf_keras.Model`.
         size: input height and width in pixels, where they will stay the same; some rewrites need them.
+        integer: whether it will be quantized to integers, for which other rewrites pay.
 
     Returns:
         A model without batch normalization that gives the same outputs, with weights of its own, and how often
@@ -53,7 +61,7 @@ def inference_form(model: Any, size: tuple[int, int] | None = None) -> tuple[Any
     """
     graph = Graph.of(model, size)
     applied: dict[str, int] = {}
-    for rewrite in REWRITES:
+    for rewrite in (*REWRITES, *INTEGER_REWRITES) if integer else REWRITES:
         count = rewrite(graph)
         applied[rewrite.__name__] = applied.get(rewrite.__name__, 0) + count
     return graph.to_keras(), applied

@@ -17,6 +17,7 @@ from registry.rewrites.batch_norm import (
 from registry.rewrites.concatenation import split_image_pooling, split_upsampled_blocks
 from registry.rewrites.dilation import drop_padding_taps
 from registry.rewrites.resizing import convolve_before_upsampling, merge_nearest_upsampling
+from registry.rewrites.stem import fold_stem_into_depth
 
 layers = keras.layers
 SIZE = (24, 32)
@@ -298,3 +299,50 @@ def test_the_inference_form_serves_every_size_when_none_is_fixed(small_preset):
         image = np.random.default_rng(2).normal(size=(1, *size, 3)).astype(np.float32)
         wanted = model(image).numpy()
         assert float(np.abs(rewritten(image) - wanted).max()) <= 1e-4 * wanted.std()
+
+
+def _padded(padding):
+    return lambda x: layers.Conv2D(8, 7, strides=2)(layers.ZeroPadding2D(padding)(x))
+
+
+STEMS = [
+    (_padded(3), (4, 4)),
+    (_padded(((2, 3), (4, 1))), (4, 4)),
+    (lambda x: layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(x), (2, 2)),
+    (lambda x: layers.Conv2D(8, 3, strides=2)(layers.ZeroPadding2D(1)(x)), (2, 2)),
+    (lambda x: layers.Conv2D(8, 5, strides=2, padding="same", use_bias=False)(x), (3, 3)),
+    (lambda x: layers.Conv2D(8, (2, 6), strides=2, padding="same")(x), (1, 3)),
+    (lambda x: layers.Conv2D(8, 1, strides=2)(x), (1, 1)),
+]
+
+
+@pytest.mark.parametrize("number", range(len(STEMS)))
+def test_the_stem_reads_squares_of_pixels(number):
+    function, kernel = STEMS[number]
+    rewritten = check(network(function, channels=3), fold_stem_into_depth, 1)
+    assert rewritten.layers[-1].kernel_size == kernel
+    assert rewritten.layers[-1].strides == (1, 1)
+    assert rewritten.layers[-1].input_shape[-1] == 12
+
+
+@pytest.mark.parametrize(
+    ("function", "channels", "size"),
+    [
+        (lambda x: layers.Conv2D(8, 3, strides=2, padding="same")(x), 8, SIZE),
+        (lambda x: layers.Conv2D(8, 3, strides=2, padding="same")(x), 3, (23, 32)),
+        (lambda x: layers.Conv2D(8, 3, strides=1, padding="same")(x), 3, SIZE),
+        (lambda x: layers.Conv2D(8, 5, strides=2)(x), 3, SIZE),
+        (lambda x: layers.Conv2D(9, 3, strides=2, padding="same", groups=3)(x), 3, SIZE),
+    ],
+)
+def test_other_convolutions_keep_reading_pixels(function, channels, size):
+    assert fold_stem_into_depth(Graph.of(network(function, channels, size))) == 0
+
+
+def test_the_integer_form_of_a_segmenter_is_exact(small_preset):
+    model = randomize(registry.build(small_preset, weights=None))
+    rewritten, applied = inference_form(model, (64, 96), integer=True)
+    assert applied["fold_stem_into_depth"] == 1
+    image = np.random.default_rng(2).normal(size=(1, 64, 96, 3)).astype(np.float32)
+    wanted = model(image).numpy()
+    assert float(np.abs(rewritten(image) - wanted).max()) <= 1e-4 * wanted.std()
