@@ -47,7 +47,10 @@ def predict(
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option(metavar="PRESET|FILE", help="Class names: of a preset, or a text file, one a line."),
+        typer.Option(
+            metavar="PRESET|FILE",
+            help="Class names: of a preset, or a text file, one a line; by default the model's own.",
+        ),
     ] = None,
     size: Annotated[
         str | None,
@@ -91,7 +94,7 @@ def segment(
         image: path, or uint8 pixels (H, W, 3).
         mask_path: where the indexed PNG goes.
         overlay_path: where the overlay goes.
-        palette: RGB colour per class; None takes Pascal VOC's.
+        palette: RGB colour per class; None takes the model's own, or else Pascal VOC's.
 
     Returns:
         The object that `atrous predict --json` documents.
@@ -100,6 +103,7 @@ def segment(
 
     from registry.runtime import load_image, save_mask, save_overlay
 
+    palette = palette or list(segmenter.palette) or None
     pixels = load_image(image)
     mask = segmenter.predict(pixels)
     # Class 0 keeps the photograph visible where it is the background, which is what black stands for.

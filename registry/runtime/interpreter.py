@@ -28,6 +28,8 @@ class InputTensor:
         dtype: float32, uint8 or int8.
         scale: real value per quantized step; 0 if not quantized.
         zero_point: quantized value of real 0.
+        mean: subtracted from pixels in 0…255, one number or one per channel.
+        std: what the difference is divided by.
     """
 
     index: int
@@ -36,14 +38,19 @@ class InputTensor:
     dtype: np.dtype[Any]
     scale: float
     zero_point: int
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         """RGB pixels (height, width, 3) as the input tensor (1, height, width, 3)."""
-        return self._table()[pixels][np.newaxis]
+        table = self._table()
+        encoded = table[0][pixels] if len(table) == 1 else table[np.arange(len(table)), pixels]
+        return encoded[np.newaxis]
 
     def _table(self) -> NDArray[Any]:
-        """The input value of each of the 256 pixel values."""
-        real = np.arange(256, dtype=np.float64)
+        """The input value of each of the 256 pixel values; one row, or one per channel."""
+        mean, std = np.array(self.mean)[:, np.newaxis], np.array(self.std)[:, np.newaxis]
+        real = (np.arange(256, dtype=np.float64) - mean) / std
         if self.dtype == np.float32:
             return real.astype(np.float32)
         limits = np.iinfo(self.dtype)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from registry.errors import ModelError, ModelFileError
+from registry.errors import ModelError, ModelFileError, RegistryWarning
+from registry.metadata import Color, SegmenterMetadata, read_metadata
 from registry.runtime.images import ImageSource, load_image
-from registry.runtime.interpreter import open_interpreter
+from registry.runtime.interpreter import LoadedModel, open_interpreter
 from registry.runtime.modelfile import check_structure, probe_in_child
 from registry.runtime.resample import argmax_at_size, mask_dtype, nearest_at_size, threshold_at_size
 
@@ -28,15 +31,18 @@ class Segmenter:
     float32, or as quantized uint8 or int8. It gives scores per class (logits or probabilities, quantized or
     not), one plane of scores, or a mask of class indices.
 
+    What the file's metadata says is followed: names and colours of the classes, how pixels are normalized, what
+    the output is. Metadata that is damaged or does not fit is left aside with a `RegistryWarning`.
+
     One instance may be shared by threads: inferences then run one after another.
 
     Args:
         model_path: the `.tflite` file.
         size: height and width (or one number for both) of the input, where the file leaves them open.
         num_threads: threads of the interpreter; None takes the usable CPUs, at most 8.
-        labels: one name per class, in the order of the scores.
-        threshold: for a model with a single plane of scores, class 1 is where the score exceeds this: 0 for
-            logits, 0.5 if a sigmoid is part of the model.
+        labels: one name per class, in the order of the scores; None takes those of the file.
+        threshold: for a model with a single plane of scores, class 1 is where the score exceeds this. None takes
+            0.5 if the file says that it gives probabilities, else 0, which is right for logits.
         trusted: skip the trial run in a child process (one interpreter start, one load and one inference).
             A damaged file can then crash the whole process.
 
@@ -52,7 +58,7 @@ class Segmenter:
         size: int | tuple[int, int] | None = None,
         num_threads: int | None = None,
         labels: Sequence[str] | None = None,
-        threshold: float = 0.0,
+        threshold: float | None = None,
         trusted: bool = False,
     ) -> None:
         self._path = Path(model_path)
@@ -60,9 +66,10 @@ class Segmenter:
         check_structure(self._path)
         if not trusted:
             probe_in_child(self._path, extent, threads)
-        self._model = open_interpreter(self._path, extent, threads)
-        self._threshold = threshold
-        self._labels = self._checked_labels(labels)
+        self._metadata = _metadata_of(self._path)
+        self._model = _normalized(open_interpreter(self._path, extent, threads), self._metadata)
+        self._threshold = _threshold(self._metadata) if threshold is None else threshold
+        self._labels = self._labels_of_file() if labels is None else self._checked_labels(labels)
         self._lock = threading.Lock()
 
     @property
@@ -89,8 +96,19 @@ class Segmenter:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """One name per class; empty if none were given."""
+        """One name per class; empty if neither the caller nor the file gave any."""
         return self._labels
+
+    @property
+    def palette(self) -> tuple[Color, ...]:
+        """RGB per class, as the file says; empty if it does not."""
+        fits = self._metadata is not None and self._fits(len(self._metadata.colors))
+        return self._metadata.colors if self._metadata is not None and fits else ()
+
+    @property
+    def metadata(self) -> SegmenterMetadata | None:
+        """What the file says about itself; None if nothing, or nothing that can be read."""
+        return self._metadata
 
     def __repr__(self) -> str:
         return f"Segmenter({str(self._path)!r}, input_size={self.input_size}, num_classes={self.num_classes})"
@@ -177,16 +195,57 @@ class Segmenter:
         narrow = mask.dtype.itemsize == 1
         return mask.astype(np.uint8 if narrow else mask_dtype(count or 65536))
 
-    def _checked_labels(self, labels: Sequence[str] | None) -> tuple[str, ...]:
-        names = tuple(labels or ())
-        output = self._model.output
-        if names and not output.is_mask and len(names) != max(2, output.planes):
+    def _checked_labels(self, labels: Sequence[str]) -> tuple[str, ...]:
+        names = tuple(labels)
+        if names and not self._fits(len(names)):
             raise ModelError(
-                f"`labels` must name each of the {max(2, output.planes)} classes of the model",
+                f"`labels` must name each of the {max(2, self._model.output.planes)} classes of the model",
                 received=f"{len(names)} labels",
                 repair="give one name per class, background included",
             )
         return names
+
+    def _labels_of_file(self) -> tuple[str, ...]:
+        names = self._metadata.labels if self._metadata is not None else ()
+        if not names or self._fits(len(names)):
+            return names
+        # A single plane may well come with the one name of what it finds; then there is nothing to warn about.
+        if len(names) != self._model.output.planes:
+            _warn(f"{self._path}: {len(names)} labels for {self._model.output.planes} planes of scores")
+        return ()
+
+    def _fits(self, count: int) -> bool:
+        """Whether so many names or colours can be one for each class."""
+        output = self._model.output
+        return output.is_mask or count == max(2, output.planes)
+
+
+def _metadata_of(path: Path) -> SegmenterMetadata | None:
+    """The file's metadata. The model has already run: what is written beside it must not stop it."""
+    try:
+        return read_metadata(path)
+    except ModelFileError as error:
+        _warn(f"{path}: {error.received}")
+        return None
+
+
+def _warn(reason: str) -> None:
+    warnings.warn(
+        f"the metadata of the model is left aside; give `labels` yourself ({reason})",
+        RegistryWarning,
+        stacklevel=4,
+    )
+
+
+def _normalized(model: LoadedModel, metadata: SegmenterMetadata | None) -> LoadedModel:
+    if metadata is None or not metadata.normalizes:
+        return model
+    return replace(model, input=replace(model.input, mean=metadata.mean, std=metadata.std))
+
+
+def _threshold(metadata: SegmenterMetadata | None) -> float:
+    """Where a single plane of scores is undecided."""
+    return 0.5 if metadata is not None and metadata.output == "probabilities" else 0.0
 
 
 def _stretched(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
