@@ -104,11 +104,7 @@ def _rewrite(graph: Graph, node: Node, source: Node, padding: Any) -> None:
                 layer=type(layer),
                 config=layer.get_config(),
                 arguments=(Ref(x.name),),
-                shape=(
-                    x.shape[0],
-                    *(side + sum(pair) for side, pair in zip(x.shape[1:3], pads, strict=True)),
-                    x.shape[3],
-                ),
+                shape=(x.shape[0], height // 2 + sum(pads[0]), width // 2 + sum(pads[1]), channels * 4),
             )
         )
     node.weights = [kernel, *node.weights[1:]]
