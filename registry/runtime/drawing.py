@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from registry.atomic import atomic_path, check_output_path
 from registry.errors import ModelError
-from registry.runtime.images import ImageSource, load_image
+from registry.images import ImageSource, load_image
 
 __all__ = [
     "MASK_SUFFIXES",

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from registry.errors import ModelError, ModelFileError, RegistryWarning
+from registry.images import ImageSource, load_image, stretched
 from registry.metadata import Color, SegmenterMetadata, read_metadata
-from registry.runtime.images import ImageSource, load_image
 from registry.runtime.interpreter import LoadedModel, open_interpreter
 from registry.runtime.modelfile import check_structure, probe_in_child
 from registry.runtime.resample import argmax_at_size, mask_dtype, nearest_at_size, threshold_at_size
@@ -164,7 +163,7 @@ class Segmenter:
         return self._infer(load_image(image))
 
     def _infer(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
-        resized = _stretched(pixels, self.input_size)
+        resized = stretched(pixels, self.input_size)
         try:
             with self._lock:
                 output = self._model.run(resized)
@@ -246,13 +245,6 @@ def _normalized(model: LoadedModel, metadata: SegmenterMetadata | None) -> Loade
 def _threshold(metadata: SegmenterMetadata | None) -> float:
     """Where a single plane of scores is undecided."""
     return 0.5 if metadata is not None and metadata.output == "probabilities" else 0.0
-
-
-def _stretched(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    if pixels.shape[:2] == size:
-        return pixels
-    # Pillow widens the bilinear kernel when it shrinks, which is what "antialiased" means.
-    return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def _checked_size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:

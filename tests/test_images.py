@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
+from registry import images
 from registry.errors import ImageError
-from registry.runtime import images
-from registry.runtime.images import load_image
+from registry.images import load_image
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (6, 9, 3), dtype=np.uint8)

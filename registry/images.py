@@ -34,7 +34,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from registry.errors import ImageError
 
-__all__ = ["FORMATS", "MAX_IMAGE_PIXELS", "ImageSource", "load_image"]
+__all__ = ["FORMATS", "MAX_IMAGE_PIXELS", "ImageSource", "load_image", "stretched"]
 
 MAX_IMAGE_PIXELS = 64 * 1024 * 1024
 """Largest number of pixels that is decoded; 8192 by 8192, 192 MiB as RGB."""
@@ -80,6 +80,22 @@ def load_image(source: ImageSource) -> Pixels:
         received=f"{type(source).__module__}.{type(source).__qualname__}",
         repair="np.asarray(image) turns most tensors into an array",
     )
+
+
+def stretched(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Resize an image as the runtime does before it runs a model: bilinear, antialiased when shrinking.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        size: height and width in pixels.
+
+    Returns:
+        uint8 (height, width, 3); the argument itself if it has that size.
+    """
+    if pixels.shape[:2] == size:
+        return pixels
+    # Pillow widens the bilinear kernel when it shrinks, which is what "antialiased" means.
+    return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def _from_path(path: Path) -> Pixels:
