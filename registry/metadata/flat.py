@@ -42,6 +42,8 @@ class FlatTable:
         self.position = position
         self._vtable = position - self._read("<i", position)
         self._vtable_size = self._read("<H", self._vtable)
+        if self._vtable_size < 4:
+            raise damaged(f"a table at byte {position} without a layout")
 
     @classmethod
     def root(cls, content: memoryview, identifier: bytes) -> FlatTable:
