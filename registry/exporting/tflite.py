@@ -1,172 +1,261 @@
-"""Convert a model to a float `.tflite` file that is checked before it appears under its name."""
+"""Convert a model to `.tflite` files that are checked before they appear under their names."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from registry.atomic import atomic_path, check_output_path
-from registry.backend import require_keras_model, tf
-from registry.errors import ExportError, ModelError
+from registry.backend import require_keras_model
+from registry.errors import ExportError
+from registry.exporting.calibration import DEFAULT_LIMIT, calibration_images
+from registry.exporting.composition import require_mode
+from registry.exporting.conversion import convert
+from registry.exporting.modes import (
+    InputDtype,
+    Mode,
+    OutputKind,
+    Quantization,
+    resolve_mode,
+    resolve_output,
+)
 from registry.exporting.operations import count_operations, require_fast_operations
-from registry.exporting.parity import compare
+from registry.exporting.parity import compare, probe_images
 from registry.exporting.progress import Progress, progress_display
 from registry.exporting.report import ExportReport, TensorReport
-from registry.models.preprocessing import SegmentationPreprocessor
+from registry.exporting.serving import ServingGraph, make_reference, make_serving_graph
+from registry.exporting.sizes import requested_sizes, sized_path
+from registry.inspection.graph import read_graph
 
 __all__ = ["export"]
 
 _STEPS = 4
+# Calibrated files are compared on some of their own images: the ranges fit those, not synthetic ones.
+_COMPARED = 2
+
+Size = int | Sequence[int]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What every file of one call has in common."""
+
+    model: Any
+    mode: Mode
+    input_dtype: InputDtype
+    output: OutputKind
+    mask_before_upsampling: bool
+
+
+@overload
+def export(
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    size: Size | None = None,
+    quantization: Quantization = "float32",
+    calibration: Any = None,
+    calibration_limit: int = DEFAULT_LIMIT,
+    input_dtype: InputDtype | None = None,
+    output: OutputKind = "logits",
+    mask_before_upsampling: bool = False,
+    progress: Progress = None,
+) -> ExportReport: ...
+
+
+@overload
+def export(
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    size: Sequence[Sequence[int]],
+    quantization: Quantization = "float32",
+    calibration: Any = None,
+    calibration_limit: int = DEFAULT_LIMIT,
+    input_dtype: InputDtype | None = None,
+    output: OutputKind = "logits",
+    mask_before_upsampling: bool = False,
+    progress: Progress = None,
+) -> list[ExportReport]: ...
 
 
 def export(
     model: Any,
     path: str | os.PathLike[str],
     *,
-    size: int | Sequence[int] | None = None,
+    size: Size | Sequence[Sequence[int]] | None = None,
+    quantization: Quantization = "float32",
+    calibration: Any = None,
+    calibration_limit: int = DEFAULT_LIMIT,
+    input_dtype: InputDtype | None = None,
+    output: OutputKind = "logits",
+    mask_before_upsampling: bool = False,
     progress: Progress = None,
-) -> ExportReport:
-    """Write a model as a float32 `.tflite` file.
+) -> ExportReport | list[ExportReport]:
+    """Write a model as a `.tflite` file.
 
-    The file takes RGB pixels in 0…255 as float32 (1, height, width, 3): the model's normalization is part of the
-    graph. It holds builtin operations only, dilated convolutions are native, and it has been run beside the Keras
-    model before it appears under `path`; an interrupted export leaves nothing there.
+    The file takes RGB pixels in 0…255, (1, height, width, 3): the model's normalization is part of the graph. What is
+    converted is the model's inference form. The file holds builtin operations only, dilated convolutions are native,
+    it is of the precision asked for in every operation, and it has been run beside the Keras model before it appears
+    under `path`; an interrupted export leaves nothing there.
 
     Args:
-        model: functional `tf_keras.Model`, (batch, height, width, 3) → (batch, height, width, classes).
+        model: flat functional `tf_keras.Model`, (batch, height, width, 3) → (batch, height, width, classes).
         path: file to write, ending in `.tflite`.
         size: input height and width in pixels, or one number for both; None takes the model's own fixed size or
-            its preset's.
+            its preset's. A list of pairs makes one file each, `name_<height>x<width>.tflite`: all appear, or none.
+        quantization: `float32`; `float16` (weights); `dynamic` (int8 weights, activations quantized as they occur);
+            `int8` (all integer, int8 scores); `int16x8` (int16 activations, int8 weights, float32 scores).
+        calibration: images that show `int8` and `int16x8` which values occur: a folder, a list of paths, a
+            `tf.data.Dataset`, an array (N, height, width, 3) or a list of arrays, RGB pixels in 0…255 of any size.
+        calibration_limit: largest number of them to use; evenly spaced ones of more.
+        input_dtype: `float32`, `uint8` (pixels as they are) or `int8` (pixels less 128); None takes `uint8` for
+            `int8` and `int16x8`, `float32` for the others.
+        output: `logits`; `probabilities`, the softmax of them (the sigmoid for one class, or if the model has one); or
+            `mask`, class indices (1, height, width), uint8 up to 256 classes and int32 beyond. A softmax or sigmoid at
+            the model's end counts for `probabilities` only.
+        mask_before_upsampling: decide on classes at the logits' stride and repeat them, instead of upsampling the
+            logits first: cheaper, with coarser edges. The report has the difference.
         progress: None shows progress in a terminal; True or False always or never; a callable is given
             (step, number, of how many).
 
     Returns:
-        What was written, and its differences to the Keras model.
+        What was written, and its differences to the Keras model; a list of it for a list of sizes.
 
     Raises:
-        ModelError: `model` or `size` does not fit.
-        ExportError: the model does not convert, or the file is not what it should be; nothing is written.
+        ModelError: `model` or another argument does not fit.
+        ExportError: the calibration images would spoil the file, the model does not convert, or the file is not what
+            it should be; nothing is written.
         OutputPathError: `path` cannot be written.
     """
     require_keras_model(model, "model")
+    mode, dtype = resolve_mode(quantization, input_dtype)
+    kind = resolve_output(output, mask_before_upsampling=mask_before_upsampling)
     check_output_path(path, suffixes=(".tflite",))
-    height, width = _input_size(model, size)
-    with atomic_path(path) as temporary, progress_display(progress, _STEPS) as announce:
-        announce("tracing the graph")
-        function = _serving_function(model, height, width)
-        announce("converting to TFLite")
-        content = _convert(model, function)
-        announce("checking operations")
-        operations = count_operations(content)
-        require_fast_operations(operations)
-        announce("comparing with the Keras model")
-        parity = compare(
-            content, lambda image: np.asarray(function(tf.constant(image))), height=height, width=width
+    sizes, several = requested_sizes(model, size)
+    targets = [sized_path(path, pair) for pair in sizes] if several else [Path(path)]
+    for target in targets:
+        check_output_path(target)
+    _require_calibration(mode, calibration)
+    request = _Request(model, mode, dtype, kind, mask_before_upsampling)
+    images = [
+        calibration_images(calibration, pair, limit=calibration_limit) if mode.calibrated else None
+        for pair in sizes
+    ]
+    steps = sum(_STEPS + (0 if chosen is None else len(chosen)) for chosen in images)
+    reports = []
+    with ExitStack() as files:
+        temporaries = [files.enter_context(atomic_path(target)) for target in targets]
+        announce = files.enter_context(progress_display(progress, steps))
+        for pair, target, temporary, chosen in zip(sizes, targets, temporaries, images, strict=True):
+            content, report = _make(request, pair, target, chosen, announce)
+            temporary.write_bytes(content)
+            reports.append(report)
+    return reports if several else reports[0]
+
+
+def _require_calibration(mode: Mode, calibration: Any) -> None:
+    if mode.calibrated and calibration is None:
+        raise ExportError(
+            f"mode {mode.name!r} needs images, to measure which values occur",
+            received="no `calibration`",
+            repair="calibration='photos/' (about a hundred images like those that the model will see), a list of "
+            "paths, a tf.data.Dataset, or an array (N, height, width, 3); 'dynamic' and 'float16' need none",
         )
-        temporary.write_bytes(content)
-    output_shape = tuple(int(side) for side in function.outputs[0].shape)
-    return ExportReport(
-        path=Path(path),
+    if not mode.calibrated and calibration is not None:
+        raise ExportError(
+            f"mode {mode.name!r} measures nothing, so `calibration` would be ignored",
+            received=f"calibration and quantization={mode.name!r}",
+            repair="quantization='int8', or leave `calibration` out",
+        )
+
+
+def _make(
+    request: _Request,
+    size: tuple[int, int],
+    path: Path,
+    images: NDArray[np.uint8] | None,
+    announce: Callable[[str], None],
+) -> tuple[bytes, ExportReport]:
+    """One file: its bytes, converted and checked, and the report on it."""
+    announce("tracing the graph")
+    serving = make_serving_graph(
+        request.model,
+        size,
+        mode=request.mode,
+        input_dtype=request.input_dtype,
+        output=request.output,
+        mask_before_upsampling=request.mask_before_upsampling,
+    )
+    announce("converting to TFLite")
+    content = convert(
+        serving,
+        mode=request.mode,
+        input_dtype=request.input_dtype,
+        output=request.output,
+        images=images,
+        announce=announce,
+    )
+    announce("checking operations")
+    operations = count_operations(content)
+    require_fast_operations(operations)
+    require_mode(content, request.mode, request.input_dtype)
+    announce("comparing with the Keras model")
+    parity = compare(
+        content,
+        make_reference(request.model, size),
+        probe_images(*size) if images is None else _first_of(images),
+        mode=request.mode,
+        output=request.output,
+        squashing=serving.squashing,
+        exact_mask=serving.stride == (1, 1),
+    )
+    source, result = _tensors(content, request, serving)
+    return content, ExportReport(
+        path=path,
         size_bytes=len(content),
-        input=TensorReport((1, height, width, 3), "float32", "RGB pixels in 0…255"),
-        output=TensorReport(output_shape, "float32", _output_meaning(model)),
+        input=source,
+        output=result,
         operations=operations,
         parity=parity,
+        quantization=request.mode.name,
+        output_kind=request.output,
+        output_stride=serving.stride,
+        calibration_images=0 if images is None else len(images),
+        rewrites={name: count for name, count in serving.rewrites.items() if count},
     )
 
 
-def _input_size(model: Any, size: int | Sequence[int] | None) -> tuple[int, int]:
-    if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4 or model.inputs[0].shape[-1] != 3:
-        raise ModelError(
-            "a model to export has one image input, (batch, height, width, 3)",
-            received=[tuple(tensor.shape) for tensor in model.inputs],
-            repair="export a segmenter that registry.build returned, or a model of that form",
-        )
-    if len(model.outputs) != 1 or len(model.outputs[0].shape) != 4:
-        raise ModelError(
-            "a model to export has one output, (batch, height, width, classes)",
-            received=[tuple(tensor.shape) for tensor in model.outputs],
-            repair="make a tf_keras.Model with the one output that you want on the device",
-        )
-    fixed = tuple(model.inputs[0].shape[1:3])
-    wanted = _requested_size(model, fixed, size)
-    if any(side is not None and side != want for side, want in zip(fixed, wanted, strict=True)):
-        raise ModelError(
-            f"the model is built for {fixed[0]}×{fixed[1]} pixels",
-            received=wanted,
-            repair="leave `size` out, or build the model with image_shape=(None, None, 3)",
-        )
-    check = getattr(model, "check_input_shape", None)
-    if check is not None:
-        check((1, *wanted, 3))
-    return wanted
+def _first_of(images: NDArray[np.uint8]) -> Any:
+    return islice((image[None].astype(np.float32) for image in images), _COMPARED)
 
 
-def _requested_size(
-    model: Any, fixed: tuple[int | None, ...], size: int | Sequence[int] | None
-) -> tuple[int, int]:
-    if size is None:
-        preset = getattr(model, "preset_config", None)
-        candidates: Any = fixed if None not in fixed else preset.input.size if preset is not None else None
-    else:
-        candidates = (
-            (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) else ()
-        )
-    if (
-        candidates is None
-        or len(candidates) != 2
-        or any(isinstance(side, bool) or not isinstance(side, int) or side < 1 for side in candidates)
+def _tensors(content: bytes, request: _Request, serving: ServingGraph) -> tuple[TensorReport, TensorReport]:
+    """Describe the file's input and output."""
+    graph = read_graph(content).subgraphs[0]
+    shifted = ", less 128" if request.input_dtype == "int8" else ""
+    meanings = {
+        "logits": "logits per class",
+        "probabilities": f"{serving.squashing} of the logits per class",
+        "mask": "class indices",
+    }
+    described = []
+    for index, meaning in (
+        (graph.inputs[0], f"RGB pixels in 0…255{shifted}"),
+        (graph.outputs[0], meanings[request.output]),
     ):
-        raise ModelError(
-            "`size` must be the input height and width in pixels, two positive integers or one for both",
-            received=size,
-            repair="for instance size=(512, 512)",
+        tensor = graph.tensors[index]
+        described.append(
+            TensorReport(
+                tensor.shape, tensor.dtype, meaning, scale=tensor.scale, zero_point=tensor.zero_point
+            )
         )
-    return candidates[0], candidates[1]
-
-
-def _serving_function(model: Any, height: int, width: int) -> Any:
-    """Trace pixels → (normalization) → model at the fixed input size."""
-    preprocessor = getattr(model, "preprocessor", None)
-    if preprocessor is not None and not isinstance(preprocessor, SegmentationPreprocessor):
-        raise ExportError(
-            "only a registry.SegmentationPreprocessor can become part of the exported graph",
-            received=type(preprocessor).__name__,
-            repair="set model.preprocessor to one, or to None and normalize before the interpreter",
-        )
-    scaled = preprocessor.scaled if preprocessor is not None and preprocessor.scales else None
-
-    @tf.function(
-        input_signature=[tf.TensorSpec((1, height, width, 3), tf.float32, name="image")], autograph=False
-    )
-    def serve(image: Any) -> Any:
-        inputs = image if scaled is None else scaled(image)
-        return tf.cast(model(inputs, training=False), tf.float32)
-
-    return serve.get_concrete_function()
-
-
-def _convert(model: Any, function: Any) -> bytes:
-    # The converter saves what it is given beside the function. The variables are all it needs; with the Keras model
-    # it would trace every layer once more, which takes several times as long as the conversion.
-    variables = tf.Module()
-    variables.model_variables = model.weights
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], variables)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    try:
-        return converter.convert()
-    except Exception as error:
-        raise ExportError(
-            "every layer of the model must convert to TFLite builtin operations",
-            received=" ".join(str(error).split()),
-            repair="replace the layer that the converter names; registry.models.layers has those that convert",
-        ) from error
-
-
-def _output_meaning(model: Any) -> str:
-    activation = getattr(model, "activation", None)
-    return "logits per class" if activation is None else f"{activation} of the logits per class"
+    return described[0], described[1]
