@@ -10,7 +10,7 @@ from registry.errors import ModelFileError
 from registry.metadata.archive import archive_start, pack_files, read_files
 from registry.metadata.description import SegmenterMetadata
 from registry.metadata.flat import damaged
-from registry.metadata.grafting import find_entry, graft, open_model, require_segmenter
+from registry.metadata.grafting import find_entry, new_head, open_model, require_segmenter
 from registry.metadata.schema import EXTRA_FILE, associated_files, decode, encode, labels_file_name
 
 __all__ = ["read_metadata", "write_metadata"]
@@ -38,8 +38,8 @@ def write_metadata(content: bytes, metadata: SegmenterMetadata) -> bytes:
     require_segmenter(model)
     if find_entry(model) is not None:
         content = content[: archive_start(view)]
-    described = graft(content, encode(metadata))
-    return b"".join((described, pack_files(associated_files(metadata), len(described))))
+    head = new_head(content, encode(metadata))
+    return b"".join((head, content, pack_files(associated_files(metadata), len(head) + len(content))))
 
 
 def read_metadata(source: bytes | str | os.PathLike[str]) -> SegmenterMetadata | None:

@@ -13,7 +13,7 @@ from flatbuffers import Builder
 from registry.errors import ModelFileError
 from registry.metadata.flat import FlatTable, damaged, write_bytes, write_offsets, write_table
 
-__all__ = ["METADATA_NAME", "find_entry", "graft", "open_model", "require_segmenter"]
+__all__ = ["METADATA_NAME", "find_entry", "new_head", "open_model", "require_segmenter"]
 
 METADATA_NAME = "TFLITE_METADATA"
 """Name of the entry that holds the ModelMetadata flatbuffer."""
@@ -67,8 +67,8 @@ def require_segmenter(model: FlatTable) -> None:
         )
 
 
-def graft(content: bytes, data: bytes, name: str = METADATA_NAME) -> bytes:
-    """A model with an entry added, or replaced.
+def new_head(content: bytes, data: bytes, name: str = METADATA_NAME) -> bytes:
+    """What has to stand in front of a model for it to have an entry, or another entry of that name.
 
     Args:
         content: the model's flatbuffer, without associated files.
@@ -76,7 +76,8 @@ def graft(content: bytes, data: bytes, name: str = METADATA_NAME) -> bytes:
         name: of the entry.
 
     Returns:
-        The new flatbuffer; it ends with `content`.
+        The head; followed by `content` it is the new flatbuffer. They are not joined here, so that a large model is
+        copied once only.
 
     Raises:
         ModelFileError: `content` is no flatbuffer, or keeps its constants outside of it.
@@ -100,7 +101,7 @@ def graft(content: bytes, data: bytes, name: str = METADATA_NAME) -> bytes:
         _METADATA: write_offsets(builder, [*kept, entry]),
     }
     builder.Finish(_write_root(builder, model, grown), _IDENTIFIER)
-    return b"".join((builder.Output(), content))
+    return bytes(builder.Output())
 
 
 def _write_root(builder: Builder, model: FlatTable, grown: dict[int, int]) -> int:

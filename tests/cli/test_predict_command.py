@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from registry.metadata import SegmenterMetadata, write_metadata
 from registry.runtime import Segmenter
 
 
@@ -46,6 +47,19 @@ def test_predict_json(run, tiny_tflite, photo):
     assert Path("m.png").exists()
     with Image.open("o.jpg") as overlay:
         assert overlay.height > 40  # the legend
+
+
+def test_names_and_colours_come_from_the_model(run, tiny_tflite, photo):
+    metadata = SegmenterMetadata(labels=("green", "red"), colors=((1, 2, 3), (4, 5, 6)))
+    Path("described.tflite").write_bytes(write_metadata(Path(tiny_tflite).read_bytes(), metadata))
+    result = run("predict", "described.tflite", photo, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert {entry["name"] for entry in json.loads(result.stdout)["classes"]} <= {"green", "red"}
+    with Image.open("photo_mask.png") as mask:
+        assert mask.getpalette()[:6] == [1, 2, 3, 4, 5, 6]
+    Path("labels.txt").write_text("a\nb\n", encoding="utf-8")
+    renamed = run("predict", "described.tflite", photo, "--labels", "labels.txt", "--json")
+    assert {entry["name"] for entry in json.loads(renamed.stdout)["classes"]} <= {"a", "b"}
 
 
 def test_labels_of_a_preset_bring_its_colours(run, tiny_tflite, photo):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from registry.errors import RegistryWarning
 from registry.metadata import SegmenterMetadata, read_metadata, write_metadata
-from registry.metadata.grafting import graft
+from registry.metadata.grafting import new_head
 from registry.metadata.schema import encode
 from registry.runtime import Segmenter
 
@@ -109,7 +109,7 @@ def test_one_name_for_one_plane_is_no_cause_for_a_warning(contents, metadata, op
 
 def test_metadata_of_others_is_read(contents, metadata):
     """Their files have no `atrous.json`, and a labels file that may be compressed."""
-    stream = io.BytesIO(graft(contents["float32"], encode(metadata)))
+    stream = io.BytesIO(new_head(contents["float32"], encode(metadata)) + contents["float32"])
     with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("labels.txt", "a\nb\nc\nd\n")
     known = read_metadata(stream.getvalue())

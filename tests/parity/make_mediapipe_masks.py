@@ -7,6 +7,7 @@ FOLDER gets `<name>.png` and `<name>.npz`:
 
 - `mask`: what `Segmenter.predict` gives at the photograph's own size;
 - `stretched`, `stretched_mask`: the photograph at the model's input size, and what `predict` gives for it;
+- `activation`: what MediaPipe applies to the scores;
 - `category`, `confidence`: masks at the photograph's own size with MediaPipe's ways of resizing, see docs/mediapipe.md.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def photographs(paths: list[Path]) -> dict[str, NDArray[np.uint8]]:
     return {name: getattr(data, name)() for name in ("astronaut", "coffee", "chelsea")}
 
 
-def masks(segmenter: Segmenter, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+def masks(segmenter: Segmenter, pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
     size = pixels.shape[0], pixels.shape[1]
     height, width = segmenter.input_size
     stretched = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
@@ -58,22 +59,33 @@ def masks(segmenter: Segmenter, pixels: NDArray[np.uint8]) -> dict[str, NDArray[
     theirs = np.floor(warped + 0.5).astype(np.uint8)
     scores = segmenter.predict_scores(theirs)
     return {
+        "activation": np.array(activation_of(segmenter)),
         "mask": segmenter.predict(pixels),
         "stretched": stretched,
         "stretched_mask": segmenter.predict(stretched),
-        "category": resized(scores, size, "edges").argmax(-1).astype(np.uint8),
-        "confidence": resized(activated(segmenter, scores), size, "centres").argmax(-1).astype(np.uint8),
+        "category": best(activated(segmenter, resized(scores, size, "edges"))),
+        "confidence": best(resized(activated(segmenter, scores), size, "centres")),
     }
 
 
+def activation_of(segmenter: Segmenter) -> str:
+    return segmenter.metadata.activation if segmenter.metadata else "none"
+
+
 def activated(segmenter: Segmenter, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    activation = segmenter.metadata.activation if segmenter.metadata else "none"
+    activation = activation_of(segmenter)
     if activation == "none":
         return scores
     if activation == "sigmoid":
         return 1 / (1 + np.exp(-scores))
     powers = np.exp(scores - scores.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
+
+
+def best(confidence: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Class per pixel; of a single plane, MediaPipe takes what exceeds 0.5."""
+    plane = confidence[..., 0] > 0.5 if confidence.shape[-1] == 1 else confidence.argmax(-1)
+    return plane.astype(np.uint8)
 
 
 def resized(values: NDArray[np.float32], size: tuple[int, int], grid: Grid) -> NDArray[np.float32]:
