@@ -90,7 +90,7 @@ def benchmark(
 def _print_profile(measurement: Measurement) -> None:
     typer.echo(f"\n{measurement.path}")
     if not measurement.profile:
-        typer.echo("  this runtime gives no profile of it")
+        typer.echo(f"  no profile: {measurement.profile_problem}")
         return
     total = sum(step.ms for step in measurement.profile) or 1.0
     order = sorted(enumerate(measurement.profile), key=lambda item: -item[1].ms)[:_SHOWN_STEPS]

@@ -10,7 +10,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,8 @@ class Measurement:
         load_ms: milliseconds from the file to allocated tensors.
         peak_bytes: highest resident memory of its process; 0 where the system does not say.
         model_bytes: what of it came with the model, above interpreter and libraries.
-        profile: kernel by kernel, in the order of execution; None if not asked for, or not told by the runtime.
+        profile: kernel by kernel, in the order of execution; None if not asked for, or not to be had.
+        profile_problem: why there is no profile.
     """
 
     path: Path
@@ -59,6 +60,7 @@ class Measurement:
     peak_bytes: int
     model_bytes: int
     profile: tuple[Step, ...] | None = None
+    profile_problem: str | None = None
 
     @property
     def median_ms(self) -> float:
@@ -200,10 +202,10 @@ def benchmark(
             entrant.start(warmup, seconds)
         _race(entrants, runs, seconds, tell)
         memory = [entrant.memory() for entrant in entrants]
-    profiles = [_profile(file, size, threads, tell) if profile else None for file in files]
+    profiles = [_profile(file, size, threads, tell) if profile else (None, None) for file in files]
     measurements = [
-        entrant.measurement(peak, steps)
-        for entrant, peak, steps in zip(entrants, memory, profiles, strict=True)
+        entrant.measurement(peak, *profiled)
+        for entrant, peak, profiled in zip(entrants, memory, profiles, strict=True)
     ]
     return BenchmarkReport(
         measurements=tuple(measurements),
@@ -238,7 +240,9 @@ class _Entrant:
     def memory(self) -> dict[str, int]:
         return self._child.ask("memory", seconds=LOAD_SECONDS)
 
-    def measurement(self, memory: dict[str, int], steps: tuple[Step, ...] | None) -> Measurement:
+    def measurement(
+        self, memory: dict[str, int], steps: tuple[Step, ...] | None, problem: str | None
+    ) -> Measurement:
         return Measurement(
             path=self.path,
             size_bytes=self.path.stat().st_size,
@@ -248,6 +252,7 @@ class _Entrant:
             peak_bytes=memory["peak"],
             model_bytes=max(0, memory["peak"] - memory["before"]),
             profile=steps,
+            profile_problem=problem,
         )
 
 
@@ -282,16 +287,20 @@ def _race(entrants: list[_Entrant], runs: int, seconds: float, tell: Callable[[s
 
 def _profile(
     path: Path, size: tuple[int, int] | None, threads: int, tell: Callable[[str, int, int], None]
-) -> tuple[Step, ...] | None:
-    """None where there is no profile: it explains a measurement, whose lack must not spoil it."""
+) -> tuple[tuple[Step, ...] | None, str | None]:
+    """The steps, or why there are none: a profile explains a measurement, whose lack must not spoil it."""
     tell(f"profiling {path.name}", 1, 1)
     if size is not None:
-        return None
-    with suppress(ModelFileError), Child(WORKER, path) as child:
-        child.ask("load", seconds=LOAD_SECONDS, path=str(path.absolute()), size=None, threads=threads)
-        steps = child.ask("profile", seconds=LOAD_SECONDS, runs=_PROFILED_RUNS)
-        return None if steps is None else tuple(Step(**step) for step in steps)
-    return None
+        return None, "the runtime profiles files of a fixed size only"
+    try:
+        with Child(WORKER, path) as child:
+            child.ask("load", seconds=LOAD_SECONDS, path=str(path.absolute()), size=None, threads=threads)
+            steps = child.ask("profile", seconds=LOAD_SECONDS, runs=_PROFILED_RUNS)
+    except ModelFileError as error:
+        return None, str(error.received)
+    if not steps:
+        return None, "this runtime gives no profile of it"
+    return tuple(Step(**step) for step in steps), None
 
 
 def _compare(measurement: Measurement, against: Measurement) -> Speedup:

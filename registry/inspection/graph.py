@@ -15,6 +15,7 @@ from typing import TypeVar
 from ai_edge_litert import schema_py_generated as schema
 
 from registry.errors import ModelFileError
+from registry.inspection.text import printable
 
 __all__ = ["Graph", "Operator", "Signature", "Tensor", "read_graph"]
 
@@ -178,9 +179,7 @@ class _Reader:
         self._letters -= len(raw or b"")
         if self._letters < 0:
             raise _damaged(f"its texts claim more letters than {self._size} bytes can hold")
-        # Names end up in terminals: a file must not be able to send one control sequences.
-        text = (raw or b"").decode(errors="replace")
-        return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+        return printable((raw or b"").decode(errors="replace"))
 
     def _code(self, code: schema.OperatorCode) -> str:
         # Codes below 127 were once a byte of their own; newer ones live in the wider field.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -12,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from registry.errors import ModelFileError
+from registry.inspection.description import MEDIAPIPE_ENTRY, appended_files, read_description
 from registry.inspection.graph import Graph, Operator, Signature, Subgraph, Tensor, read_graph
+from registry.inspection.text import count_text, percentages, shape_text
 from registry.runtime.modelfile import check_structure
 
 __all__ = ["ModelInspection", "OperationInfo", "TensorInfo", "inspect_model"]
 
 _LARGEST_FILE = 4 << 30
-_MOST_FILES = 100
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 _FLOATS = ("float32", "float16", "bfloat16", "float64")
 _INTEGERS = {"int8": "int8", "uint8": "int8", "int16": "int16", "int4": "int8"}
@@ -47,7 +46,7 @@ class TensorInfo:
     def __str__(self) -> str:
         """One line for a terminal."""
         scale = "" if self.scale is None else f", scale {self.scale:g}, zero point {self.zero_point}"
-        return f"{_shape(self.shape)} {self.dtype}{scale}  {self.name}"
+        return f"{shape_text(self.shape)} {self.dtype}{scale}  {self.name}"
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,8 @@ class ModelInspection:
         metadata: names of the metadata entries.
         files: names of the files that are appended, such as `labels.txt`.
         description: the converter's own remark.
+        segmenter: what the metadata say of labels and normalization; None if they say nothing.
+        metadata_problem: why the metadata cannot be read; None if they can.
     """
 
     path: Path | None
@@ -121,6 +122,8 @@ class ModelInspection:
     metadata: tuple[str, ...]
     files: tuple[str, ...]
     description: str
+    segmenter: Mapping[str, Any] | None
+    metadata_problem: str | None
 
     @property
     def histogram(self) -> Mapping[str, int]:
@@ -148,7 +151,7 @@ class ModelInspection:
     @property
     def has_mediapipe_metadata(self) -> bool:
         """Whether the file carries `TFLITE_METADATA`, which MediaPipe's tasks read."""
-        return "TFLITE_METADATA" in self.metadata
+        return MEDIAPIPE_ENTRY in self.metadata
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready content."""
@@ -173,16 +176,25 @@ class ModelInspection:
                 *(f"  input         {tensor}" for tensor in self.inputs),
                 *(f"  output        {tensor}" for tensor in self.outputs),
                 f"  quantization  {scheme}",
-                f"  MACs          {macs}; {_percentages(self.mac_shares)}",
+                f"  MACs          {macs}; {percentages(self.mac_shares)}",
                 f"  parameters    {self.parameters:,}",
-                f"  operations    {len(self.operations)}; {_percentages(self.operation_shares)}",
+                f"  operations    {len(self.operations)}; {percentages(self.operation_shares)}",
                 f"                {operations}",
                 f"  custom        {', '.join(self.custom_operations) or 'none'}",
                 f"  signatures    {', '.join(signature.name for signature in self.signatures) or 'none'}",
                 f"  metadata      {', '.join(self.metadata) or 'none'}",
                 f"  files         {', '.join(self.files) or 'none'}",
+                *self._said(),
             ]
         )
+
+    def _said(self) -> Iterator[str]:
+        if self.metadata_problem:
+            yield f"                unreadable: {self.metadata_problem}"
+        if self.segmenter:
+            said = self.segmenter
+            yield f"  labels        {', '.join(said['labels']) or 'none'}"
+            yield f"  activation    {said['activation']}; mean {said['mean']}, std {said['std']}"
 
 
 def inspect_model(source: Path | str | bytes) -> ModelInspection:
@@ -227,6 +239,7 @@ def _inspect(content: bytes, path: Path | None) -> ModelInspection:
     operations = tuple(_operations(graph))
     entry = graph.subgraphs[0]
     macs = [operation.macs for operation in operations]
+    segmenter, problem = read_description(content, graph.metadata)
     return ModelInspection(
         path=path,
         size_bytes=len(content),
@@ -239,8 +252,10 @@ def _inspect(content: bytes, path: Path | None) -> ModelInspection:
         per_channel=any(operation.weight_channels > 1 for operation in operations),
         signatures=graph.signatures,
         metadata=graph.metadata,
-        files=_appended_files(content),
+        files=appended_files(content),
         description=graph.description,
+        segmenter=segmenter,
+        metadata_problem=problem,
     )
 
 
@@ -368,33 +383,7 @@ def _scheme(graph: Graph, operations: tuple[OperationInfo, ...]) -> str:
     return "mixed"
 
 
-def _appended_files(content: bytes) -> tuple[str, ...]:
-    """Names in the ZIP that metadata writers append; nothing is unpacked."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = archive.namelist()[:_MOST_FILES]
-            return tuple("".join(c if c.isprintable() else "\ufffd" for c in name) for name in names)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, ValueError, OSError, EOFError, NotImplementedError):
-        return ()
-
-
 def _shares(counts: Mapping[str, int]) -> dict[str, float]:
     total = sum(counts.values())
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     return {name: count / total for name, count in ordered if count} if total else {}
-
-
-def count_text(number: int) -> str:
-    """A count with three digits and a unit: `26.8 G`."""
-    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= factor:
-            return f"{number / factor:.3g} {unit}"
-    return str(number)
-
-
-def _percentages(shares: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {share:.1%}" for name, share in shares.items()) or "none"
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join("?" if extent < 0 else str(extent) for extent in shape) or "scalar"

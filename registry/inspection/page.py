@@ -11,9 +11,10 @@ from registry.inspection.benchmark import BenchmarkReport, Measurement
 from registry.inspection.delegates import DelegateReport
 from registry.inspection.layers import LayerError
 from registry.inspection.markup import Markup, bar, element, section, stacked, table
-from registry.inspection.model import ModelInspection, count_text
+from registry.inspection.model import ModelInspection
 from registry.inspection.pictures import Comparison
 from registry.inspection.style import STYLE
+from registry.inspection.text import count_text, shape_text
 
 __all__ = ["Report", "render"]
 
@@ -81,13 +82,13 @@ def _sections(report: Report) -> Iterator[Markup]:
 def _tiles(report: Report) -> Markup:
     inspection, delegates = report.inspection, report.delegates
     tiles = [_tile(f"{inspection.size_bytes / 1e6:.2f} MB", "file")]
-    tiles.append(_tile("open" if inspection.macs is None else count_text(inspection.macs), "multiplications"))
+    tiles.append(_tile("open" if inspection.macs is None else count_text(inspection.macs), "MACs"))
     tiles.append(_tile(count_text(inspection.parameters), "parameters"))
-    tiles.append(_tile(f"{inspection.mac_shares.get('int8', 0):.1%}", "of the multiplications in int8"))
+    tiles.append(_tile(f"{inspection.mac_shares.get('int8', 0):.1%}", "of the MACs in int8"))
     if delegates:
         whole = not delegates.outside and delegates.xnnpack_partitions == 1
         share = f"{delegates.xnnpack_operations}/{delegates.operations}"
-        label = f"operations in XNNPACK, {delegates.xnnpack_partitions} partition"
+        label = f"in XNNPACK, {delegates.xnnpack_partitions} partition"
         label += "" if delegates.xnnpack_partitions == 1 else "s"
         tiles.append(_tile(share, label, "good" if whole else "bad"))
         refused = len(delegates.gpu_obstacles)
@@ -109,7 +110,11 @@ def _pictures(pictures: Sequence[Comparison]) -> Markup:
     rows = []
     for picture in pictures:
         figures = (
-            element("figure", Markup(f'<img alt="" src="{url}">'), element("figcaption", caption))
+            element(
+                "figure",
+                Markup(f'<img alt="" src="{url}" class="{"photo" if caption == "input" else "mask"}">'),
+                element("figcaption", caption),
+            )
             for caption, url in picture.figures().items()
         )
         rows.append(element("h3", f"{picture.name}: {picture.agreement:.2%} of the pixels agree"))
@@ -124,7 +129,7 @@ def _tensors(inspection: ModelInspection) -> Markup:
         (
             kind,
             _name(tensor.name),
-            shape(tensor.shape),
+            shape_text(tensor.shape),
             tensor.dtype,
             "" if tensor.scale is None else f"{tensor.scale:.6g}",
             "" if tensor.zero_point is None else tensor.zero_point,
@@ -142,6 +147,9 @@ def _tensors(inspection: ModelInspection) -> Markup:
         ("metadata", ", ".join(inspection.metadata) or "none"),
         ("appended files", ", ".join(inspection.files) or "none"),
     ]
+    if inspection.metadata_problem:
+        facts.append(("unreadable metadata", inspection.metadata_problem))
+    facts += [(key.replace("_", " "), _list(value)) for key, value in (inspection.segmenter or {}).items()]
     columns = ("", "tensor", "shape", "type", "scale", "zero point")
     return section(
         "What goes in and out",
@@ -157,7 +165,7 @@ def _parity(export: Mapping[str, Any] | None) -> Iterator[Markup]:
     rows = [(key.replace("_", " "), _number(value)) for key, value in export["parity"].items()]
     yield section(
         "Compared with the Keras model",
-        table(("", ""), rows, numbers=(1,)),
+        element("div", table(("", ""), rows, numbers=(1,)), class_="narrow"),
         note="The file was run beside the model before it got its name.",
     )
 
@@ -170,7 +178,7 @@ def _arithmetic(inspection: ModelInspection) -> Markup:
     total = sum(macs.values()) or 1
     rows = [
         (_name(name), count, bar(count / most), count_text(macs[name]) if macs[name] else "",
-         bar(macs[name] / total, "int8") if macs[name] else "")
+         bar(macs[name] / total) if macs[name] else "")
         for name, count in inspection.histogram.items()
     ]  # fmt: skip
     return section(
@@ -188,11 +196,11 @@ def _delegates(delegates: DelegateReport) -> Markup:
     )
     parts: list[Markup] = [element("p", sentence)]
     if delegates.outside:
-        rows = [(entry.index, _name(entry.name), _name(entry.layer)) for entry in delegates.outside]
+        rows = [(entry.index, _operation(entry.name), _name(entry.layer)) for entry in delegates.outside]
         parts.append(table(("#", "outside of XNNPACK", "layer"), rows))
     if delegates.gpu_obstacles:
         refused = [
-            (entry.index, _name(entry.name), entry.reason, _name(entry.layer))
+            (entry.index, _operation(entry.name), entry.reason, _name(entry.layer))
             for entry in delegates.gpu_obstacles
         ]
         parts += [
@@ -252,7 +260,7 @@ def _profile(measurement: Measurement) -> Markup:
 def _layers(layers: Sequence[LayerError]) -> Markup:
     most = max((layer.added_noise for layer in layers), default=1.0) or 1.0
     rows = [
-        (layer.index, _name(layer.operation), _name(layer.layer), f"{layer.sqnr_db:.1f}",
+        (layer.index, _operation(layer.operation), _name(layer.layer), f"{layer.sqnr_db:.1f}",
          f"{layer.added_noise:.3%}", bar(layer.added_noise / most, "float"), f"{layer.max_abs:.3g}")
         for layer in layers[:_SHOWN_LAYERS]
     ]  # fmt: skip
@@ -268,7 +276,7 @@ def _layers(layers: Sequence[LayerError]) -> Markup:
 def _operations(inspection: ModelInspection) -> Markup:
     shown = inspection.operations[:_SHOWN_OPERATIONS]
     rows = [
-        (operation.index, _name(operation.name), shape(operation.output_shape), operation.precision,
+        (operation.index, _operation(operation.name), shape_text(operation.output_shape), operation.precision,
          "open" if operation.macs is None else f"{operation.macs / 1e6:.1f}" if operation.macs else "",
          f"{operation.weight_bytes / 1e3:.1f}" if operation.weight_bytes else "", operation.activation or "",
          _name(operation.layer))
@@ -287,10 +295,13 @@ def _name(text: str) -> Markup:
     return element("span", text, class_="name")
 
 
+def _operation(name: str) -> Markup:
+    return element("span", name, class_="name whole")
+
+
+def _list(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+
+
 def _number(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def shape(extents: Sequence[int]) -> str:
-    """`1 × 512 × 512 × 3`, with a question mark for what is open."""
-    return " × ".join("?" if extent < 0 else str(extent) for extent in extents)

@@ -18,7 +18,7 @@ h3 { font-size:14px; margin:18px 0 8px; }
 .note { color:var(--soft); margin:-8px 0 14px; font-size:13.5px; }
 section { background:var(--card); border:1px solid var(--line); border-radius:10px; padding:20px 22px;
   margin-top:18px; }
-.tiles { display:grid; grid-template-columns:repeat(auto-fit,minmax(150px,1fr)); gap:12px; margin-top:22px; }
+.tiles { display:grid; grid-template-columns:repeat(4,1fr); gap:12px; margin-top:22px; }
 .tile { background:var(--card); border:1px solid var(--line); border-radius:10px; padding:14px 16px; }
 .tile b { display:block; font-size:22px; font-weight:650; letter-spacing:-.01em; white-space:nowrap; }
 .tile span { color:var(--soft); font-size:13px; }
@@ -30,6 +30,9 @@ td { border-bottom:1px solid var(--line); padding:5px 14px 5px 0; vertical-align
 tbody tr:last-child td { border-bottom:0; }
 .number { text-align:right; font-variant-numeric:tabular-nums; white-space:nowrap; }
 .scroll { overflow-x:auto; }
+.narrow { max-width:420px; }
+.whole { white-space:nowrap; }
+.mask { image-rendering:pixelated; }
 .name { font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace; font-size:12.5px; }
 .bar { background:var(--line); border-radius:4px; height:9px; min-width:120px; overflow:hidden; }
 .fill { height:100%; background:var(--plain); }
@@ -47,6 +50,6 @@ figcaption { font-size:13px; color:var(--soft); margin-top:4px; }
 details summary { cursor:pointer; font-weight:600; }
 details .scroll { margin-top:12px; }
 footer { color:var(--soft); font-size:12.5px; margin-top:22px; }
-@media (max-width:720px) { .pictures { grid-template-columns:repeat(2,1fr); } main { padding:20px 14px 40px; } }
+@media (max-width:720px) { .pictures, .tiles { grid-template-columns:repeat(2,1fr); } main { padding:20px 14px 40px; } }
 @media print { section, .tile { break-inside:avoid; } }
 """
