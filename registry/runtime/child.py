@@ -22,7 +22,7 @@ from typing import IO, Any
 from registry import errors
 from registry.errors import ModelFileError, RegistryError
 
-__all__ = ["Child", "contain", "serve"]
+__all__ = ["Child", "contain", "search_path", "serve"]
 
 _REPAIR = "the file is damaged or not made for this interpreter: export the model again"
 _LAST_WORDS = 2000
@@ -45,7 +45,7 @@ class Child:
         try:
             self._process = subprocess.Popen(
                 [_python(), "-P", "-m", module],
-                env={**os.environ, "PYTHONPATH": _search_path()},
+                env={**os.environ, "PYTHONPATH": search_path()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 # A file, not a pipe: a pipe that nobody reads fills up and stops the child.
@@ -56,7 +56,7 @@ class Child:
             raise ModelFileError(
                 "a model file is run in a child process, which could not be started",
                 received=f"{subject}: {error}",
-                repair="run this from an ordinary Python interpreter",
+                repair="use an ordinary Python interpreter, or Segmenter(…, trusted=True) for files that you made",
             ) from error
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         # A thread, since a pipe with a time limit is not portable otherwise.
@@ -156,7 +156,7 @@ def _python() -> str:
     return sys.executable
 
 
-def _search_path() -> str:
+def search_path() -> str:
     """What this process can import, the child can import too, however `sys.path` came about."""
     return os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
 

@@ -6,18 +6,12 @@ outline of the file is checked first, and its first run happens in a child proce
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import stat
 import struct
-import subprocess
-import sys
 from pathlib import Path
-from typing import NoReturn
 
-from registry import errors
 from registry.errors import ModelFileError, RegistryError
+from registry.runtime.child import Child
 
 __all__ = ["PROBE_TIMEOUT", "check_structure", "probe_in_child"]
 
@@ -92,71 +86,7 @@ def probe_in_child(path: Path, size: tuple[int, int] | None, num_threads: int) -
         RegistryError: the error that loading it here would raise.
         ModelFileError: the child crashed, or did not finish within `PROBE_TIMEOUT`.
     """
-    request = json.dumps({"path": str(path.absolute()), "size": size, "num_threads": num_threads})
-    try:
-        finished = subprocess.run(
-            [_python(), "-P", "-m", "registry.runtime.probe", request],
-            env={**os.environ, "PYTHONPATH": _search_path()},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_TIMEOUT,
-            check=False,
+    with Child("registry.runtime.probe", path) as child:
+        child.ask(
+            "run once", seconds=PROBE_TIMEOUT, path=str(path.absolute()), size=size, num_threads=num_threads
         )
-    except subprocess.TimeoutExpired as error:
-        raise ModelFileError(
-            f"a model must run once within {PROBE_TIMEOUT:.0f} seconds",
-            received=str(path),
-            repair="export it for a smaller size; Segmenter(…, trusted=True) skips this check",
-        ) from error
-    except OSError as error:
-        _cannot_start(path, str(error), error)
-    _judge(path, finished)
-
-
-def _python() -> str:
-    # In a frozen application `sys.executable` is that application: it would be started again.
-    if not sys.executable or getattr(sys, "frozen", False):
-        _cannot_start(None, "this program is embedded or frozen")
-    return sys.executable
-
-
-def _search_path() -> str:
-    """What this process can import, the child can import too, however `sys.path` came about."""
-    return os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-
-
-def _cannot_start(path: Path | None, reason: str, cause: Exception | None = None) -> NoReturn:
-    raise ModelFileError(
-        "a model file is tried in a child process first, which could not be started",
-        received=reason if path is None else f"{path}: {reason}",
-        repair="pass Segmenter(…, trusted=True) for files that you made yourself",
-    ) from cause
-
-
-def _judge(path: Path, finished: subprocess.CompletedProcess[bytes]) -> None:
-    lines = finished.stdout.decode(errors="replace").splitlines()
-    try:
-        verdict = json.loads(lines[-1])["error"]
-    except (IndexError, KeyError, TypeError, ValueError):
-        raise ModelFileError(
-            "a model must load and run without crashing the interpreter",
-            received=f"{path}: {_death(finished)}",
-            repair=f"the file is damaged or not made for this interpreter: {_REPAIR}",
-        ) from None
-    if verdict is not None:
-        raise getattr(errors, verdict["class"])(
-            verdict["rule"], received=verdict["received"], repair=verdict["repair"]
-        )
-
-
-def _death(finished: subprocess.CompletedProcess[bytes]) -> str:
-    code = finished.returncode
-    if code < 0:
-        try:
-            how = f"ended by {signal.Signals(-code).name}"
-        except ValueError:
-            how = f"ended by signal {-code}"
-    else:
-        how = f"ended with code {code}"
-    last_words = finished.stderr.decode(errors="replace").strip().splitlines()[-1:]
-    return f"{how} ({last_words[0]})" if last_words else how

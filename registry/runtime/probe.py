@@ -1,58 +1,32 @@
-"""The child process of `modelfile.probe_in_child`: load a model, run it once, say how that went.
+"""The child process of `modelfile.probe_in_child`: load a model and run it once.
 
-    python -P -m registry.runtime.probe '{"path": "/abs/m.tflite", "size": null, "num_threads": 2}'
-
-The last line on stdout is `{"error": null}`, or the fields of the `RegistryError`. No such line: it crashed.
+python -P -m registry.runtime.probe
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from registry.errors import RegistryError
+from registry.runtime.child import serve
 from registry.runtime.interpreter import open_interpreter, run_on_zeros
 
-__all__ = ["main"]
+__all__ = ["run_once"]
 
 
-def main(request: str) -> None:
-    """Do what `request` (JSON: path, size, num_threads) says and print the verdict."""
-    _contain()
-    print(json.dumps({"error": _try_model(**json.loads(request))}), flush=True)
+def run_once(path: str, size: list[int] | None, num_threads: int) -> None:
+    """Load a model and run it on a black image.
 
+    Args:
+        path: the `.tflite` file, absolute.
+        size: height and width to resize the input to; None keeps those of the file.
+        num_threads: threads of the interpreter.
 
-def _try_model(path: str, size: list[int] | None, num_threads: int) -> dict[str, Any] | None:
-    try:
-        model = open_interpreter(Path(path), (size[0], size[1]) if size else None, num_threads)
-        run_on_zeros(model, Path(path))
-    except RegistryError as error:
-        return {
-            "class": type(error).__name__,
-            "rule": error.rule,
-            "received": str(error.received),
-            "repair": error.repair,
-        }
-    return None
-
-
-def _contain() -> None:
-    """Leave no core dump, and let a damaged shape fail to allocate instead of exhausting the machine."""
-    with suppress(ImportError, OSError, ValueError):  # not on Windows
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        # Address space, not memory: thread stacks and the file's mapping count too.
-        bound = physical + (8 << 30)
-        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        if soft == resource.RLIM_INFINITY or soft > bound:
-            resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
+    Raises:
+        RegistryError: the model does not load or run.
+    """
+    model = open_interpreter(Path(path), (size[0], size[1]) if size else None, num_threads)
+    run_on_zeros(model, Path(path))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    serve({"run once": run_once})

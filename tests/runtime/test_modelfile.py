@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from registry.errors import ModelFileError
-from registry.runtime import Segmenter, modelfile
+from registry.runtime import Segmenter, child, modelfile
 from registry.runtime.modelfile import check_structure, probe_in_child
 
 
@@ -28,7 +28,7 @@ from registry.runtime.modelfile import check_structure, probe_in_child
 def test_what_is_no_flatbuffer_is_refused_without_running_it(
     content, message, trusted, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: pytest.fail("a child was started"))
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **options: pytest.fail("a child was started"))
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match=message) as caught:
@@ -45,12 +45,12 @@ def test_paths_that_cannot_be_read(tmp_path):
 
 def child_that(code, monkeypatch):
     """Let the child process run `code` instead of the probe."""
-    run = subprocess.run
+    start = subprocess.Popen
 
     def replaced(command, **options):
-        return run([sys.executable, "-c", code], **options)
+        return start([sys.executable, "-c", code], **options)
 
-    monkeypatch.setattr(modelfile.subprocess, "run", replaced)
+    monkeypatch.setattr(child.subprocess, "Popen", replaced)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_damaged_files_are_refused_or_run_but_never_crash(models, kind, tmp_path
     original = models[kind].read_bytes()
     for seed in range(count):
         (tmp_path / f"{seed:03}.tflite").write_bytes(damaged(original, seed))
-    options = {"env": {"PYTHONPATH": modelfile._search_path()}, "capture_output": True, "text": True}
+    options = {"env": {"PYTHONPATH": child.search_path()}, "capture_output": True, "text": True}
     done = subprocess.run([sys.executable, "-c", SWEEP, str(tmp_path)], check=False, **options)
     outcomes = done.stdout.split()[1::2]
     assert done.returncode == 0, f"{done.returncode} after {outcomes[-1:]}: {done.stderr[-2000:]}"
