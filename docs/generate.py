@@ -231,7 +231,7 @@ def _parse(module: str) -> ast.Module:
 
 def _definition(module: str, name: str) -> tuple[str, ast.stmt]:
     """The module and statement that define a name, imports followed."""
-    for node in _parse(module).body:
+    for node in reversed(_parse(module).body):  # of an overloaded function, the implementation comes last
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return module, node
         if isinstance(node, ast.Assign) and any(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,6 +21,11 @@ from registry.cli.options import (
 
 __all__ = ["register"]
 
+# As in registry.exporting.modes, whose room imports TensorFlow; a test holds them equal.
+Quantization = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
+InputDtype = Literal["float32", "uint8", "int8"]
+OutputKind = Literal["logits", "probabilities", "mask"]
+
 _DEFAULT_WEIGHTS = "default"
 
 
@@ -37,7 +42,8 @@ def register(app: typer.Typer) -> None:
         cls=GuardedCommand,
         epilog="\b\nExamples:\n"
         "  atrous export deeplab_v3_plus_resnet50_pascalvoc model.tflite --size 512x768\n"
-        "  atrous export model.keras model.tflite",
+        "  atrous export model.keras model.tflite --quantization int8 --calibration photos/\n"
+        "  atrous export model.keras masks.tflite --output-kind mask --size 256 --size 512",
     )(export)
 
 
@@ -89,9 +95,37 @@ def export(
     output: Annotated[Path, typer.Argument(metavar="OUTPUT.tflite", help="The file to write.")],
     *,
     size: Annotated[
-        str | None,
-        typer.Option(metavar="HEIGHT[xWIDTH]", help="Input size in pixels; the preset's if left out."),
+        list[str] | None,
+        typer.Option(
+            metavar="HEIGHT[xWIDTH]",
+            help="Input size in pixels; the preset's if left out. Repeated, each makes a file of its own: "
+            "OUTPUT_512x512.tflite.",
+        ),
     ] = None,
+    quantization: Annotated[
+        Quantization, typer.Option(help="Precision; int8 and int16x8 need --calibration.")
+    ] = "float32",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Images like those that the model will see, about a hundred."),
+    ] = None,
+    calibration_limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Use at most so many of them.  [default: 200]")
+    ] = None,
+    input_dtype: Annotated[
+        InputDtype | None,
+        typer.Option(help="Type of the input; uint8 for int8 and int16x8, else float32, if left out."),
+    ] = None,
+    output_kind: Annotated[
+        OutputKind, typer.Option(help="Scores per class, their softmax, or class indices.")
+    ] = "logits",
+    mask_before_upsampling: Annotated[
+        bool,
+        typer.Option(
+            "--mask-before-upsampling",
+            help="With --output-kind mask: decide at the logits' stride; cheaper, coarser edges.",
+        ),
+    ] = False,
     weights: WeightsOption = _DEFAULT_WEIGHTS,
     overrides: SetOption = None,
     as_json: JsonOption = False,
@@ -100,20 +134,36 @@ def export(
 
     The file is run and compared with the model before it gets its name.
 
-    With --json: the export report, as registry.export(...).to_dict().
+    With --json: the export report, as registry.export(...).to_dict(); where --size is repeated,
+    {"reports": [...]}.
     """
     import registry
 
-    extent = parse_size(size)
+    sizes = [parse_size(text) for text in size or ()]
+    extents: Any = sizes if len(sizes) > 1 else sizes[0] if sizes else None
     values = parse_overrides(overrides, own_options=True)
     check_output_path(output, suffixes=(".tflite",))
+    options: dict[str, Any] = {} if calibration_limit is None else {"calibration_limit": calibration_limit}
     with working():
         model = _load_or_build(source, weights, values)
-        report = registry.export(model, output, size=extent, progress=False if as_json else None)
+        reports = registry.export(
+            model,
+            output,
+            size=extents,
+            quantization=quantization,
+            calibration=calibration,
+            input_dtype=input_dtype,
+            output=output_kind,
+            mask_before_upsampling=mask_before_upsampling,
+            progress=False if as_json else None,
+            **options,
+        )
+    several = reports if isinstance(reports, list) else [reports]
     if as_json:
-        print_json(report.to_dict())
+        documents = [report.to_dict() for report in several]
+        print_json({"reports": documents} if isinstance(reports, list) else documents[0])
     else:
-        typer.echo(str(report))
+        typer.echo("\n\n".join(str(report) for report in several))
 
 
 def _load_or_build(source: str, weights: str, overrides: dict[str, Any]) -> Any:

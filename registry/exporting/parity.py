@@ -23,6 +23,8 @@ _FLOAT_TOLERANCE = 1e-3
 _FLOAT_AGREEMENT = 0.99
 # A quantized file whose outputs follow the model's less than this computes something else.
 _LEAST_CORRELATION = 0.5
+# Spread of scores over the image below which there is nothing to follow; int8 probabilities have steps of 1/256.
+_FLAT: dict[OutputKind, float] = {"logits": 0.0, "probabilities": 0.02}
 
 Image = NDArray[np.float32]
 
@@ -94,7 +96,7 @@ def compare(
     if mode.name == "float32":
         _require_equal(report)
     else:
-        _require_correlated(converted, expected)
+        _require_correlated(converted, expected, _FLAT[output])
     return report
 
 
@@ -175,17 +177,23 @@ def _require_equal(report: ParityReport) -> None:
         )
 
 
-def _require_correlated(converted: NDArray[Any], expected: NDArray[Any]) -> None:
-    if expected.std() == 0:
+def _require_correlated(converted: NDArray[Any], expected: NDArray[Any], least_spread: float) -> None:
+    """Over the image, class by class: the classes' means alone would correlate already."""
+    followed, wanted = _centred(converted), _centred(expected)
+    if wanted.std() <= least_spread:
         return  # a model that gives one value has nothing to follow
-    constant = converted.std() == 0
-    correlation = 0.0 if constant else float(np.corrcoef(converted.ravel(), expected.ravel())[0, 1])
+    correlation = float(np.corrcoef(followed, wanted)[0, 1]) if followed.std() else 0.0
     if not correlation >= _LEAST_CORRELATION:
         raise ExportError(
             f"a quantized file must follow the Keras model, with a correlation of at least {_LEAST_CORRELATION}",
-            received="one value everywhere" if constant else f"a correlation of {correlation:.2f}",
+            received=f"a correlation of {correlation:.2f}" if correlation else "one value everywhere",
             repair="calibrate with images like those that the model was trained on, or choose float16",
         )
+
+
+def _centred(scores: NDArray[Any]) -> NDArray[np.float64]:
+    values = scores.reshape(-1, scores.shape[-1]).astype(np.float64)
+    return (values - values.mean(0)).ravel()
 
 
 def _require_mask(report: ParityReport, mode: Mode, exact: bool) -> None:

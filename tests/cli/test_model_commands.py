@@ -65,7 +65,9 @@ def calls(monkeypatch):
     def export(model, path, **arguments):
         recorded["export"] = arguments
         Path(path).write_bytes(b"TFL3")
-        return Report(path)
+        return (
+            [Report(path)] * len(arguments["size"]) if isinstance(arguments["size"], list) else Report(path)
+        )
 
     for replacement in (build, load_model, export):
         monkeypatch.setattr(registry, replacement.__name__, replacement, raising=False)
@@ -138,6 +140,46 @@ def test_export_builds_a_preset(run, calls):
     assert json.loads(run("export", "p", "m.tflite", "--json").stdout) == {"path": "m.tflite"}
     assert run("export", "p", "m.tflite", "--size", "512").exit_code == 0
     assert calls["export"]["size"] == (512, 512)
+
+
+def test_export_passes_the_mode_on(run, calls, tmp_path):
+    options = "--quantization int8 --input-dtype int8 --output-kind mask --mask-before-upsampling"
+    result = run(
+        "export",
+        "p",
+        "m.tflite",
+        *options.split(),
+        "--calibration",
+        str(tmp_path),
+        "--calibration-limit",
+        "9",
+    )
+    assert result.exit_code == 0, result.stderr
+    assert calls["export"] == {
+        "size": None,
+        "quantization": "int8",
+        "calibration": tmp_path,
+        "calibration_limit": 9,
+        "input_dtype": "int8",
+        "output": "mask",
+        "mask_before_upsampling": True,
+        "progress": None,
+    }
+    assert run("export", "p", "m.tflite", "--quantization", "int9").exit_code == 2
+
+
+def test_export_of_several_sizes(run, calls):
+    result = run("export", "p", "m.tflite", "--size", "64", "--size", "64x96", "--json")
+    assert calls["export"]["size"] == [(64, 64), (64, 96)]
+    assert json.loads(result.stdout) == {"reports": [{"path": "m.tflite"}, {"path": "m.tflite"}]}
+
+
+def test_the_modes_of_the_command_line_are_those_of_the_package():
+    from registry.cli import models
+    from registry.exporting import modes
+
+    for name in ("Quantization", "InputDtype", "OutputKind"):
+        assert getattr(models, name) == getattr(modes, name)
 
 
 def test_export_loads_a_saved_model(run, calls):
