@@ -51,11 +51,12 @@ def convert(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if mode.name == "float16":
         converter.target_spec.supported_types = [tf.float16]
+    interruptions: list[BaseException] = []
     if mode.calibrated:
         if images is None:
             raise TypeError(f"mode {mode.name} needs images")  # a caller's mistake, not a user's
         dtype = serving.function.inputs[0].dtype.as_numpy_dtype
-        converter.representative_dataset = lambda: _samples(images, dtype, announce)
+        converter.representative_dataset = lambda: _samples(images, dtype, announce, interruptions)
     if mode.integer:
         converter.inference_input_type = getattr(tf, input_dtype)
         if output != "mask":
@@ -63,6 +64,8 @@ def convert(
     try:
         return converter.convert()
     except Exception as error:
+        if error in interruptions:
+            raise
         raise ExportError(
             f"every layer of the model must convert to TFLite builtin operations of mode {mode.name!r}",
             received=" ".join(str(error).split()),
@@ -81,9 +84,17 @@ def _operation_sets(mode: Mode) -> list[Any]:
 
 
 def _samples(
-    images: NDArray[np.uint8], dtype: Any, announce: Callable[[str], None]
+    images: NDArray[np.uint8],
+    dtype: Any,
+    announce: Callable[[str], None],
+    interruptions: list[BaseException],
 ) -> Iterator[list[NDArray[Any]]]:
     for number, image in enumerate(images, 1):
-        announce(f"calibrating, image {number} of {len(images)}")
+        try:
+            announce(f"calibrating, image {number} of {len(images)}")
+        except BaseException as error:
+            # It passes through the converter, and must not look like a layer that does not convert.
+            interruptions.append(error)
+            raise
         pixels = image[None]
         yield [(pixels.astype(np.int16) - 128).astype(np.int8) if dtype == np.int8 else pixels.astype(dtype)]

@@ -254,11 +254,30 @@ def test_a_file_of_another_mode_is_refused_by_name(trained_model, images, tmp_pa
     require_mode(content["int8"], MODES["int8"], "float32")
 
 
-def test_what_integers_cannot_compute_is_refused(images, tmp_path):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, LookupError])
+def test_calibration_can_be_interrupted(trained_model, images, tmp_path, error):
+    def interrupt(step, *_):
+        if step.startswith("calibrating, image 3"):
+            raise error
+
+    with pytest.raises(error):
+        registry.export(
+            trained_model,
+            tmp_path / "m.tflite",
+            size=32,
+            quantization="int8",
+            calibration=images,
+            progress=interrupt,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+def test_what_integers_cannot_compute_is_refused(images, tmp_path, quantization):
     inputs = layers.Input((None, None, 3))
     x = layers.Lambda(lambda x: tf.sin(x))(layers.Conv2D(4, 1)(inputs))
     with pytest.raises(ExportError) as caught:
-        export(keras.Model(inputs, x), tmp_path / "m.tflite", images, "int8")
+        export(keras.Model(inputs, x), tmp_path / "m.tflite", images, quantization)
     assert "SIN" in str(caught.value).upper()
     assert list(tmp_path.iterdir()) == []
 
