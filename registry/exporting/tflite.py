@@ -19,6 +19,7 @@ from registry.errors import ExportError
 from registry.exporting.calibration import DEFAULT_LIMIT, calibration_images
 from registry.exporting.composition import require_mode
 from registry.exporting.conversion import convert
+from registry.exporting.evidence import report_base, write_evidence
 from registry.exporting.modes import (
     InputDtype,
     Mode,
@@ -34,6 +35,7 @@ from registry.exporting.report import ExportReport, TensorReport
 from registry.exporting.serving import ServingGraph, make_reference, make_serving_graph
 from registry.exporting.sizes import requested_sizes, sized_path
 from registry.inspection.graph import read_graph
+from registry.metadata import SegmenterMetadata, segmenter_metadata, write_metadata
 
 __all__ = ["export"]
 
@@ -67,6 +69,7 @@ def export(
     input_dtype: InputDtype | None = None,
     output: OutputKind = "logits",
     mask_before_upsampling: bool = False,
+    write_report: bool = False,
     progress: Progress = None,
 ) -> ExportReport: ...
 
@@ -83,6 +86,7 @@ def export(
     input_dtype: InputDtype | None = None,
     output: OutputKind = "logits",
     mask_before_upsampling: bool = False,
+    write_report: bool = False,
     progress: Progress = None,
 ) -> list[ExportReport]: ...
 
@@ -98,6 +102,7 @@ def export(
     input_dtype: InputDtype | None = None,
     output: OutputKind = "logits",
     mask_before_upsampling: bool = False,
+    write_report: bool = False,
     progress: Progress = None,
 ) -> ExportReport | list[ExportReport]:
     """Write a model as a `.tflite` file.
@@ -124,6 +129,8 @@ def export(
             the model's end counts for `probabilities` only.
         mask_before_upsampling: decide on classes at the logits' stride and repeat them, instead of upsampling the
             logits first: cheaper, with coarser edges. The report has the difference.
+        write_report: also write what is known about each file beside it, `<name>.report.json` and a page with pictures,
+            `<name>.report.html`: operations, delegates, latency, masks of both models, error per layer.
         progress: None shows progress in a terminal; True or False always or never; a callable is given
             (step, number, of how many).
 
@@ -144,6 +151,9 @@ def export(
     targets = [sized_path(path, pair) for pair in sizes] if several else [Path(path)]
     for target in targets:
         check_output_path(target)
+        for suffix in (".json", ".html") if write_report else ():
+            base = report_base(target)
+            check_output_path(base.with_name(base.name + suffix))
     _require_calibration(mode, calibration)
     request = _Request(model, mode, dtype, kind, mask_before_upsampling)
     images = [
@@ -159,6 +169,9 @@ def export(
             content, report = _make(request, pair, target, chosen, announce)
             temporary.write_bytes(content)
             reports.append(report)
+    if write_report:
+        for pair, chosen, report in zip(sizes, images, reports, strict=True):
+            _write_evidence(request, pair, chosen, report)
     return reports if several else reports[0]
 
 
@@ -187,14 +200,7 @@ def _make(
 ) -> tuple[bytes, ExportReport]:
     """One file: its bytes, converted and checked, and the report on it."""
     announce("tracing the graph")
-    serving = make_serving_graph(
-        request.model,
-        size,
-        mode=request.mode,
-        input_dtype=request.input_dtype,
-        output=request.output,
-        mask_before_upsampling=request.mask_before_upsampling,
-    )
+    serving = _serving(request, size, mode=request.mode, input_dtype=request.input_dtype)
     announce("converting to TFLite")
     content = convert(
         serving,
@@ -204,6 +210,7 @@ def _make(
         images=images,
         announce=announce,
     )
+    content = write_metadata(content, _metadata(request, size, serving))
     announce("checking operations")
     operations = count_operations(content)
     require_fast_operations(operations)
@@ -212,7 +219,7 @@ def _make(
     parity = compare(
         content,
         make_reference(request.model, size),
-        probe_images(*size) if images is None else _first_of(images),
+        _compared_images(images, size),
         mode=request.mode,
         output=request.output,
         squashing=serving.squashing,
@@ -231,6 +238,62 @@ def _make(
         output_stride=serving.stride,
         calibration_images=0 if images is None else len(images),
         rewrites={name: count for name, count in serving.rewrites.items() if count},
+    )
+
+
+def _metadata(request: _Request, size: tuple[int, int], serving: ServingGraph) -> SegmenterMetadata:
+    """What the file says about itself, for whoever runs it without us."""
+    return segmenter_metadata(
+        getattr(request.model, "preset_config", None),
+        output=request.output,
+        size=size,
+        activation=serving.squashing if request.output == "logits" else None,
+        num_classes=int(request.model.outputs[0].shape[-1]),
+        name=request.model.name,
+        quantization=request.mode.name,
+    )
+
+
+def _write_evidence(
+    request: _Request, size: tuple[int, int], images: NDArray[np.uint8] | None, report: ExportReport
+) -> None:
+    preset = getattr(request.model, "preset_config", None)
+
+    def float_content() -> bytes:
+        mode, _ = resolve_mode("float32", None)
+        serving = _serving(request, size, mode=mode, input_dtype="float32")
+        return convert(
+            serving,
+            mode=mode,
+            input_dtype="float32",
+            output=request.output,
+            images=None,
+            announce=lambda step: None,
+        )
+
+    write_evidence(
+        report,
+        _compared_images(images, size),
+        make_reference(request.model, size),
+        float_content=float_content if request.mode.calibrated else None,
+        palette=[label.color for label in preset.labels] if preset is not None and preset.labels else None,
+    )
+
+
+def _compared_images(images: NDArray[np.uint8] | None, size: tuple[int, int]) -> Any:
+    return probe_images(*size) if images is None else _first_of(images)
+
+
+def _serving(
+    request: _Request, size: tuple[int, int], *, mode: Mode, input_dtype: InputDtype
+) -> ServingGraph:
+    return make_serving_graph(
+        request.model,
+        size,
+        mode=mode,
+        input_dtype=input_dtype,
+        output=request.output,
+        mask_before_upsampling=request.mask_before_upsampling,
     )
 
 
