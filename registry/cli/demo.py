@@ -49,16 +49,15 @@ def demo(
     say(f"1/3  building {PRESET} with random weights")
     with working():
         model = registry.build(PRESET, weights=None)
-        labels = registry.describe(PRESET).config.labels
         say("2/3  exporting it and comparing the file with the model")
-        report = registry.export(model, output / "model.tflite")
+        report = registry.export(model, output / "model.tflite", write_report=True)
     say("3/3  segmenting the photograph")
     # Our own file, just verified: no trial run needed.
-    names = [label.name for label in labels]
-    segmenter = Segmenter(output / "model.tflite", labels=names, trusted=True)
-    palette = [label.color for label in labels] or None
+    segmenter = Segmenter(output / "model.tflite", trusted=True)
+    palette = list(segmenter.palette) or None
     summary = segment(segmenter, photo, output / "mask.png", output / "overlay.png", palette=palette)
     typer.echo(str(report))
+    typer.echo(f"report   {output / 'model.report.html'}")
     print_segmentation(summary)
     say(
         "The weights are random, so this mask is meaningless. With trained weights:\n"

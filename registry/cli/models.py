@@ -126,6 +126,13 @@ def export(
             help="With --output-kind mask: decide at the logits' stride; cheaper, coarser edges.",
         ),
     ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report",
+            help="Write OUTPUT.report.html and .json beside the file: operations, delegates, latency, masks.",
+        ),
+    ] = True,
     weights: WeightsOption = _DEFAULT_WEIGHTS,
     overrides: SetOption = None,
     as_json: JsonOption = False,
@@ -155,15 +162,18 @@ def export(
             input_dtype=input_dtype,
             output=output_kind,
             mask_before_upsampling=mask_before_upsampling,
+            write_report=report,
             progress=False if as_json else None,
             **options,
         )
     several = reports if isinstance(reports, list) else [reports]
     if as_json:
-        documents = [report.to_dict() for report in several]
+        documents = [one.to_dict() for one in several]
         print_json({"reports": documents} if isinstance(reports, list) else documents[0])
     else:
-        typer.echo("\n\n".join(str(report) for report in several))
+        typer.echo("\n\n".join(str(one) for one in several))
+        for one in several if report else ():
+            typer.echo(f"report   {one.path.with_suffix('.report.html')}")
 
 
 def _load_or_build(source: str, weights: str, overrides: dict[str, Any]) -> Any:

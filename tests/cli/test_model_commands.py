@@ -163,8 +163,12 @@ def test_export_passes_the_mode_on(run, calls, tmp_path):
         "input_dtype": "int8",
         "output": "mask",
         "mask_before_upsampling": True,
+        "write_report": True,
         "progress": None,
     }
+    assert "m.report.html" in result.stdout
+    assert run("export", "p", "m.tflite", "--no-report").exit_code == 0
+    assert calls["export"]["write_report"] is False
     assert run("export", "p", "m.tflite", "--quantization", "int9").exit_code == 2
 
 
