@@ -6,7 +6,6 @@ Every node gives one tensor.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -140,7 +139,7 @@ class Graph:
                     node.shape[1:], name=node.name, dtype=node.config["dtype"]
                 )
                 continue
-            layer = node.layer.from_config(copy.deepcopy(node.config))
+            layer = node.layer.from_config(dict(node.config))
             arguments, keywords = tf.nest.map_structure(
                 lambda item: tensors[item.name] if isinstance(item, Ref) else item,
                 (node.arguments, node.keywords),
