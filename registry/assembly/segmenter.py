@@ -6,8 +6,9 @@ from registry.assembly.encoder import PyramidEncoder
 from registry.catalog import ResolvedPreset
 from registry.config import DeepLabV3PlusConfig, PresetConfig
 from registry.discovery import find_encoder
+from registry.models.arguments import check_image_shape
 from registry.models.aspp import PAPER_RATES
-from registry.models.deeplab_v3 import DeepLabV3Backbone, DeepLabV3ImageSegmenter, check_image_shape
+from registry.models.deeplab_v3 import DeepLabV3Backbone, DeepLabV3ImageSegmenter
 from registry.models.encoder import level_strides
 from registry.models.preprocessing import SegmentationPreprocessor
 from registry.pyramid import EncoderSpec, reported_stride

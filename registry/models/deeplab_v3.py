@@ -7,16 +7,24 @@ Atrous Separable Convolution for Semantic Image Segmentation", arXiv:1802.02611 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from registry.backend import keras
 from registry.errors import ModelError, nearest
+from registry.models.arguments import (
+    check_image_shape,
+    require_image_shape,
+    require_positive_integer,
+    require_positive_integers,
+    require_rate,
+    upsampling_factors,
+)
 from registry.models.aspp import atrous_spatial_pyramid_pooling
 from registry.models.base import Backbone, ImageSegmenter, deserialize, untracked
 from registry.models.encoder import attach_pyramid, level_strides, pyramid_of, retrace
 from registry.models.layers import conv_bn_relu, separable_conv_bn_relu
 
-__all__ = ["CLASSIFIER", "DeepLabV3Backbone", "DeepLabV3ImageSegmenter", "check_image_shape"]
+__all__ = ["CLASSIFIER", "DeepLabV3Backbone", "DeepLabV3ImageSegmenter"]
 
 # Name of the classifier's layer, in KerasHub's weights as well.
 CLASSIFIER = "segmentation_output"
@@ -92,24 +100,24 @@ class DeepLabV3Backbone(Backbone):
                     repair=nearest(str(key), pyramid),
                 )
         pyramid = {key: pyramid[key] for key in keys}
-        rates = _positive_integers(dilation_rates, "dilation_rates")
+        rates = require_positive_integers(dilation_rates, "dilation_rates")
         for argument, value in (
             ("projection_filters", projection_filters),
             ("aspp_filters", aspp_filters),
             ("decoder_filters", decoder_filters),
             ("decoder_kernel_size", decoder_kernel_size),
         ):
-            _positive_integer(value, argument)
-        _positive_integer(decoder_convolutions, "decoder_convolutions", smallest=0)
-        _rate(aspp_dropout, "aspp_dropout")
-        shape = _image_shape(image_shape)
+            require_positive_integer(value, argument)
+        require_positive_integer(decoder_convolutions, "decoder_convolutions", smallest=0)
+        require_rate(aspp_dropout, "aspp_dropout")
+        shape = require_image_shape(image_shape)
         inputs = image_encoder.inputs[0]
         strides = level_strides(inputs, pyramid)
         aspp_stride = strides[spatial_pyramid_pooling_key]
         check_image_shape(shape, aspp_stride)
         if tuple(inputs.shape[1:]) != shape:
             inputs, pyramid = retrace(inputs, pyramid, shape)
-        factors = _upsampling(upsampling_size, aspp_stride, strides.get(low_level_feature_key or ""))
+        factors = upsampling_factors(upsampling_size, aspp_stride, strides.get(low_level_feature_key or ""))
 
         batch_norm = {"momentum": batch_norm_momentum, "epsilon": batch_norm_epsilon}
         x = atrous_spatial_pyramid_pooling(
@@ -255,7 +263,7 @@ class DeepLabV3ImageSegmenter(ImageSegmenter):
                 received=f"{type(backbone).__module__}.{type(backbone).__qualname__}",
                 repair="wrap your encoder: DeepLabV3Backbone(image_encoder=…, …)",
             )
-        _positive_integer(num_classes, "num_classes")
+        require_positive_integer(num_classes, "num_classes")
         x = keras.layers.Conv2D(num_classes, 1, use_bias=False, name=CLASSIFIER)(backbone.decoder_features)
         x = _bilinear(x, backbone.final_upsampling, f"{CLASSIFIER}_upsampling")
         if activation is not None:
@@ -317,99 +325,6 @@ def _head_names(number: int) -> tuple[str, str, str]:
         f"segmentation_head_norm{suffix}",
         f"segmentation_head_relu{suffix}",
     )
-
-
-def _positive_integer(value: Any, argument: str, *, smallest: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
-        kind = "a positive integer" if smallest else "0 or a positive integer"
-        raise ModelError(f"`{argument}` must be {kind}", received=value, repair=f"for instance {argument}=2")
-
-
-def _rate(value: Any, argument: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise ModelError(
-            f"`{argument}` must be a number from 0 to below 1",
-            received=value,
-            repair=f"for instance {argument}=0.1",
-        )
-
-
-def _positive_integers(values: Any, argument: str) -> tuple[int, ...]:
-    ok = isinstance(values, Sequence) and not isinstance(values, str) and len(values) > 0
-    if not ok or any(isinstance(value, bool) or not isinstance(value, int) or value < 1 for value in values):
-        raise ModelError(
-            f"`{argument}` must be a non-empty sequence of positive integers",
-            received=values,
-            repair=f"for instance {argument}=[6, 12, 18]",
-        )
-    return tuple(values)
-
-
-def _image_shape(image_shape: Any) -> tuple[int | None, int | None, int]:
-    shape = (
-        tuple(image_shape) if isinstance(image_shape, Sequence) and not isinstance(image_shape, str) else ()
-    )
-    if (
-        len(shape) != 3
-        or shape[2] != 3
-        or any(
-            side is not None and (isinstance(side, bool) or not isinstance(side, int) or side < 1)
-            for side in shape
-        )
-    ):
-        raise ModelError(
-            "`image_shape` must be (height, width, 3), where height and width are positive integers or None",
-            received=image_shape,
-            repair="for instance image_shape=(512, 512, 3)",
-        )
-    return cast("tuple[int | None, int | None, int]", shape)
-
-
-def check_image_shape(shape: Sequence[int | None], stride: tuple[int, int]) -> None:
-    """Refuse a fixed (height, width, channels) that the stride (rows, columns) of the ASPP level does not divide.
-
-    Raises:
-        ModelError: a fixed side is not a multiple of its stride.
-    """
-    for side, step, name in zip(shape, stride, ("height", "width"), strict=False):
-        if side is not None and side % step:
-            raise ModelError(
-                f"the {name} of `image_shape` must be a multiple of {step} pixels, the stride of the ASPP level",
-                received=side,
-                repair=f"choose {max(step, side // step * step)} or {-(-side // step) * step}",
-            )
-
-
-def _upsampling(
-    size: Any, aspp_stride: tuple[int, int], low_level_stride: tuple[int, int] | None
-) -> tuple[int, int]:
-    factors = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) else ()
-    if len(factors) != 2 or any(
-        isinstance(factor, bool) or not isinstance(factor, int) or factor < 1 for factor in factors
-    ):
-        raise ModelError(
-            "`upsampling_size` must be a positive integer or two of them",
-            received=size,
-            repair="for instance upsampling_size=8 between P5 at stride 32 and P2 at stride 4",
-        )
-    if low_level_stride is not None:
-        fitting = tuple(deep // low for deep, low in zip(aspp_stride, low_level_stride, strict=True))
-        if factors != fitting:
-            shown = fitting[0] if fitting[0] == fitting[1] else fitting
-            raise ModelError(
-                "`upsampling_size` must bring the ASPP features to the stride of the low-level features: "
-                f"{aspp_stride[0]} ÷ {low_level_stride[0]}",
-                received=size,
-                repair=f"upsampling_size={shown}",
-            )
-    elif any(stride % factor for stride, factor in zip(aspp_stride, factors, strict=True)):
-        raise ModelError(
-            f"`upsampling_size` must divide the stride of the ASPP features, {aspp_stride[0]}, "
-            "or the output would not have the input's size",
-            received=size,
-            repair=f"choose a divisor of {aspp_stride[0]}",
-        )
-    return cast("tuple[int, int]", factors)
 
 
 def _layer_outputs(encoder: Any) -> dict[str, list[Any]]:
