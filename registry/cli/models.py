@@ -72,6 +72,7 @@ def build(
     values = parse_overrides(overrides, own_options=True)
     if output is not None:
         check_output_path(output, suffixes=(".keras",))
+    _resolve_first(preset, values)
     with working():
         model = registry.build(
             preset,
@@ -151,6 +152,8 @@ def export(
     values = parse_overrides(overrides, own_options=True)
     check_output_path(output, suffixes=(".tflite",))
     options: dict[str, Any] = {} if calibration_limit is None else {"calibration_limit": calibration_limit}
+    if Path(source).suffix.lower() != ".keras":
+        _resolve_first(source, values)
     with working():
         model = _load_or_build(source, weights, values)
         reports = registry.export(
@@ -174,6 +177,15 @@ def export(
         typer.echo("\n\n".join(str(one) for one in several))
         for one in several if report else ():
             typer.echo(f"report   {one.path.with_suffix('.report.html')}")
+
+
+def _resolve_first(preset: str, overrides: dict[str, Any]) -> None:
+    """Find what is wrong with a preset before TensorFlow is imported, which takes seconds."""
+    import registry
+    from registry.weights.handles import is_handle
+
+    if not is_handle(preset) and not Path(preset).is_dir():
+        registry.describe(preset, **overrides)
 
 
 def _load_or_build(source: str, weights: str, overrides: dict[str, Any]) -> Any:

@@ -69,7 +69,10 @@ def calls(monkeypatch):
             [Report(path)] * len(arguments["size"]) if isinstance(arguments["size"], list) else Report(path)
         )
 
-    for replacement in (build, load_model, export):
+    def describe(preset, **overrides):
+        recorded["describe"] = (preset, overrides)
+
+    for replacement in (build, load_model, export, describe):
         monkeypatch.setattr(registry, replacement.__name__, replacement, raising=False)
     return recorded
 
@@ -82,6 +85,14 @@ def test_build_describes_the_model(run, calls):
     assert "level P2       ? x ? x 256" in result.stdout
     assert "chatter" not in result.stdout
     assert "chatter" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("build", "no_such_preset"), ("export", "no_such_preset", "m.tflite")])
+def test_a_wrong_preset_is_refused_before_anything_is_built(run, monkeypatch, command):
+    monkeypatch.setattr(registry, "build", lambda *a, **k: pytest.fail("built"), raising=False)
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "no_such_preset" in result.stderr
 
 
 def test_build_passes_its_options_on(run, calls):
@@ -211,7 +222,7 @@ def test_export_checks_its_output_before_it_builds(run, calls, output):
         (KeyboardInterrupt(), 130, "interrupted", False),
     ],
 )
-def test_failures_have_their_exit_codes(run, monkeypatch, failure, code, shown, traceback):
+def test_failures_have_their_exit_codes(run, calls, monkeypatch, failure, code, shown, traceback):
     def fail(*arguments, **options):
         raise failure
 
