@@ -78,3 +78,22 @@ def test_commands_that_only_look_take_no_tensorflow(command):
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code"
     )
     assert imported_by(program).isdisjoint({"tensorflow", "tf_keras", "keras"})
+
+
+@pytest.mark.parametrize("absent", ["tensorflow", "tf_keras"])
+def test_without_tensorflow_listing_works_and_building_says_what_to_install(absent):
+    code = (
+        "import sys\n"
+        f"sys.modules[{absent!r}] = None\n"
+        "import registry\n"
+        "name = registry.list_presets()[0]\n"
+        "registry.describe(name)\n"
+        "try:\n"
+        "    registry.build(name, weights=None)\n"
+        "except registry.RegistryError as error:\n"
+        "    print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "EnvironmentUnsupportedError" in done.stdout
+    assert f"pip install '{absent.replace('_', '-')}>=2.21,<2.22'" in done.stdout
