@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,6 +13,14 @@ from registry.errors import WeightsMismatchError
 __all__ = ["WeightsReport", "assign"]
 
 _LISTED = 12
+
+
+class HasShape(Protocol):
+    """An array, or what becomes one when NumPy asks for it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Known without reading the values."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class WeightsReport:
 
 def assign(
     layers: Iterable[Any],
-    arrays: Mapping[str, Sequence[np.ndarray]],
+    arrays: Mapping[str, Sequence[HasShape]],
     *,
     source: str,
     unused: Collection[str] = (),
@@ -64,7 +72,7 @@ def assign(
         )
     for name, variables in targets.items():
         for variable, array in zip(variables, arrays[name], strict=True):
-            variable.assign(array)
+            variable.assign(np.asarray(array))
     return WeightsReport(
         source=source,
         loaded=tuple(targets),
@@ -73,7 +81,7 @@ def assign(
 
 
 def _problems(
-    targets: Mapping[str, Sequence[Any]], arrays: Mapping[str, Sequence[np.ndarray]], unused: frozenset[str]
+    targets: Mapping[str, Sequence[Any]], arrays: Mapping[str, Sequence[HasShape]], unused: frozenset[str]
 ) -> list[str]:
     missing = [name for name in targets if name not in arrays]
     extra = [name for name in arrays if name not in targets and name not in unused]

@@ -20,10 +20,31 @@ import numpy as np
 from registry.errors import WeightsFormatError
 from registry.weights.handles import fetch_directory
 
-__all__ = ["Arrays", "KerasHubPreset", "is_preset_directory", "open_preset"]
+__all__ = ["Arrays", "KerasHubPreset", "StoredArray", "is_preset_directory", "open_preset"]
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """An array in an HDF5 file, read each time it is asked for: a model and its weights need not both be in memory.
+
+    Args:
+        path: the file.
+        key: where the array is in it.
+        shape: its shape, known without reading.
+    """
+
+    path: Path
+    key: str
+    shape: tuple[int, ...]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Read it, as NumPy's protocol asks."""
+        with h5py.File(self.path, "r") as file:
+            return np.asarray(file[self.key][()], dtype=dtype)
+
 
 # Layer name → its arrays in the order of the layer's variables.
-Arrays = dict[str, list[np.ndarray]]
+Arrays = dict[str, list[StoredArray]]
 
 _WEIGHTS, _SHARDS = "model.weights.h5", "model.weights.json"
 _TASK, _TASK_WEIGHTS = "task.json", "task.weights.h5"
@@ -200,7 +221,7 @@ def _merged(paths: list[Path], *, skip: str) -> Arrays:
     stayed behind on the empty group of the same path in the shard before.
     """
     names: dict[str, str] = {}
-    variables: dict[str, dict[int, np.ndarray]] = {}
+    variables: dict[str, dict[int, StoredArray]] = {}
     for path in paths:
         file_names, file_variables = _read_weights(path, skip)
         names |= file_names
@@ -216,10 +237,10 @@ def _merged(paths: list[Path], *, skip: str) -> Arrays:
     return arrays
 
 
-def _read_weights(path: Path, skip: str) -> tuple[dict[str, str], list[tuple[str, int, np.ndarray]]]:
-    """Layer name per `vars` group, and every (group, number, array), of one HDF5 file."""
+def _read_weights(path: Path, skip: str) -> tuple[dict[str, str], list[tuple[str, int, StoredArray]]]:
+    """Layer name per `vars` group, and every (group, number, array), of one HDF5 file, each read once and checked."""
     names: dict[str, str] = {}
-    variables: list[tuple[str, int, np.ndarray]] = []
+    variables: list[tuple[str, int, StoredArray]] = []
 
     def visit(key: Any, item: Any) -> None:
         if not isinstance(key, str):
@@ -230,7 +251,8 @@ def _read_weights(path: Path, skip: str) -> tuple[dict[str, str], list[tuple[str
             group, _, number = key.rpartition("/")
             if not group.endswith("vars") or not number.isdigit():
                 raise _malformed(path, f"the array {key!r} belongs to no layer")
-            variables.append((group, int(number), _finite_floats(path, key, item)))
+            _require_finite_floats(path, key, item)
+            variables.append((group, int(number), StoredArray(path, key, tuple(item.shape))))
         elif "name" in item.attrs:
             name = item.attrs["name"]
             names[key] = name.decode() if isinstance(name, bytes) else str(name)
@@ -247,13 +269,11 @@ def _read_weights(path: Path, skip: str) -> tuple[dict[str, str], list[tuple[str
     return names, variables
 
 
-def _finite_floats(path: Path, key: str, dataset: Any) -> np.ndarray:
+def _require_finite_floats(path: Path, key: str, dataset: Any) -> None:
     if dataset.dtype.kind != "f":
         raise _malformed(path, f"the array {key!r} has dtype {dataset.dtype}, not a float")
-    array = np.asarray(dataset[()])
-    if not np.isfinite(array).all():
+    if not np.isfinite(dataset[()]).all():
         raise _malformed(path, f"the array {key!r} holds NaN or Inf")
-    return array
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
