@@ -167,6 +167,38 @@ def test_fit_trains_every_weight_and_preprocesses(image):
     assert np.isfinite(model.evaluate(dataset, verbose=0))
 
 
+@pytest.mark.parametrize("scale", [None, 0.1])
+def test_one_batch_takes_a_short_way_to_the_same_result(image, scale):
+    preprocessor = scale and registry.SegmentationPreprocessor(image_size=(32, 48), scale=scale)
+    model = registry.DeepLabV3ImageSegmenter(backbone(), 3, preprocessor=preprocessor)
+    pixels = (image * 40 + 128).clip(0, 255)
+    for x in (pixels, pixels.astype(np.float64), pixels.astype(np.uint8), tf.constant(pixels), pixels[:1]):
+        # Callbacks are for Keras's own loop, so this goes through it.
+        expected = model.predict(x, verbose=0, callbacks=[])
+        result = model.predict(x, verbose=0)
+        assert isinstance(result, np.ndarray)
+        np.testing.assert_allclose(result, expected, atol=1e-5 * expected.std())
+        np.testing.assert_allclose(
+            model.predict(x, batch_size=1, verbose=0), expected, atol=1e-5 * expected.std()
+        )
+    for size in ((16, 16), (64, 32), (32, 16)):
+        assert model.predict(np.zeros((1, *size, 3), np.float32)).shape[-1] == 3
+
+
+def test_training_changes_what_is_predicted_and_saving_keeps_it(tmp_path, image):
+    model = registry.DeepLabV3ImageSegmenter(backbone(), 3)
+    before = model.predict(image, verbose=0)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(image, np.ones(image.shape[:3]), epochs=1, verbose=0)
+    after = model.predict(image, verbose=0)
+    assert np.abs(after - before).max() > 1e-3
+    for name in ("model.keras", "saved_model"):
+        model.save(tmp_path / name)
+        np.testing.assert_allclose(
+            registry.load_model(tmp_path / name).predict(image, verbose=0), after, atol=1e-6
+        )
+
+
 WRONG = [
     ({"spatial_pyramid_pooling_key": "P6"}, "must be a level of the encoder, which has P2, P4"),
     ({"spatial_pyramid_pooling_key": None}, "must be a level"),
