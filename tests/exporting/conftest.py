@@ -2,28 +2,10 @@
 
 import numpy as np
 import pytest
+from small_networks import SMALL_PRESET
 
-_PRESET = {
-    "encoder": {
-        "plugin": "resnet",
-        "variant": "resnet_custom",
-        "output_stride": 16,
-        "options": {
-            "input_conv_filters": [8],
-            "input_conv_kernel_sizes": [7],
-            "stackwise_num_filters": [8, 8, 12, 16],
-            "stackwise_num_blocks": [1, 1, 1, 2],
-            "block_type": "basic_block",
-        },
-    },
-    "architecture": {
-        "name": "deeplab_v3_plus",
-        "projection_filters": 6,
-        "aspp": {"filters": 16},
-        "decoder": {"filters": 16, "convolutions": 1, "kernel_size": 3},
-    },
-    "num_classes": 5,
-    "input": {"normalization": {"scale": [0.0171, 0.0175, 0.0174], "offset": [-2.12, -2.04, -1.80]}},
+_PRESET = SMALL_PRESET | {
+    "input": {"normalization": {"scale": [0.0171, 0.0175, 0.0174], "offset": [-2.12, -2.04, -1.80]}}
 }
 
 

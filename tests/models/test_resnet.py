@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small_networks import randomize
 
 from registry.backend import keras
 from registry.errors import ModelError
@@ -47,25 +48,11 @@ def kind(request):
     return small(block_type, pre_activation=pre_activation)
 
 
-def randomized(model, seed=0):
-    """Weights and statistics of an ordinary network: nothing dies, nothing explodes."""
-    rng = np.random.default_rng(seed)
-    for variable in model.weights:
-        shape = tuple(variable.shape)
-        if "moving_variance" in variable.name or "gamma" in variable.name:
-            variable.assign(rng.uniform(0.5, 1.5, shape))
-        elif "kernel" in variable.name:
-            variable.assign(rng.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape))
-        else:
-            variable.assign(rng.normal(0, 0.1, shape))
-    return model
-
-
 @pytest.mark.parametrize("multi_grid", [None, (1, 2, 4)], ids=["plain", "multi-grid"])
 @pytest.mark.parametrize("output_stride", [16, 8])
 def test_atrous_features_subsampled_equal_the_strided_ones(kind, output_stride, multi_grid):
     image = np.random.default_rng(3).normal(size=(1, 512, 512, 3)).astype(np.float32)
-    strided = randomized(encoder(kind, 32, multi_grid))
+    strided = randomize(encoder(kind, 32, multi_grid))
     atrous = encoder(kind, output_stride, multi_grid)
     atrous.set_weights(strided.get_weights())
     coarse, fine = strided.predict(image, verbose=0), atrous.predict(image, verbose=0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small_networks import randomize
 
 import registry
 from registry.backend import keras
@@ -23,19 +24,6 @@ layers = keras.layers
 SIZE = (24, 32)
 # Float rounding of a short network, in standard deviations of its output.
 EXACT = 2e-6
-
-
-def randomize(model, seed=0):
-    rng = np.random.default_rng(seed)
-    for weight in model.weights:
-        shape = tuple(weight.shape)
-        if "moving_variance" in weight.name or "gamma" in weight.name:
-            weight.assign(rng.uniform(0.5, 1.5, shape))
-        elif "kernel" in weight.name:
-            weight.assign(rng.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape))
-        else:
-            weight.assign(rng.normal(0, 0.3, shape))
-    return model
 
 
 def network(function, channels=6, size=SIZE):
