@@ -10,7 +10,7 @@ encoder hooks, or only `registry_preset_roots`. docs/write-a-plugin.md goes thro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,25 @@ def registry_build_encoder(variant: str, inputs: Any, output_stride: int, option
 
     Returns:
         `KerasTensor` per promised level, `{"P1": …, "P5": …}`, each at its reported stride.
+    """
+
+
+@hookspec(firstresult=True)
+def registry_convert_weights(  # type: ignore[empty-body]
+    variant: str, source: str, arrays: Mapping[str, Sequence[Any]]
+) -> Mapping[str, Sequence[Any]]:
+    """Name and arrange the arrays of a weight source as the encoder's layers have them.
+
+    Optional: without it, a source must already name its arrays after the layers. Must not import TensorFlow.
+
+    Args:
+        variant: name of one of the plugin's `EncoderSpec`s.
+        source: a key of its `weights`.
+        arrays: what the file holds, in its own names: layer → arrays for KerasHub and tf-keras files, parameter →
+            one array for safetensors.
+
+    Returns:
+        Layer name → arrays in the order of the layer's variables; None for a source that needs no conversion.
     """
 
 

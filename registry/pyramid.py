@@ -73,6 +73,8 @@ class EncoderSpec:
         keras_hub_class: KerasHub class that this variant stands for; its constructor arguments are then the
             variant's options. Lets KerasHub directories with such an encoder be read.
         parameters: number of parameters of the encoder up to its deepest level, with default options.
+        macs: multiply-accumulate operations up to the deepest level for one image of 512×512 pixels at the
+            undilated network's output stride, with default options.
         license: SPDX identifier of the published weights.
         paper: where the architecture is described.
         description: one sentence.
@@ -88,6 +90,7 @@ class EncoderSpec:
     unused_weights: tuple[str, ...] = ()
     keras_hub_class: str = ""
     parameters: int | None = None
+    macs: int | None = None
     license: str = ""
     paper: str = ""
     description: str = ""

@@ -1,32 +1,18 @@
-"""The ResNet graph, one flat chain of layers named as in KerasHub so that its weights load by name.
-
-Strides become atrous rates as in arXiv:1706.05587: where the output stride is reached, a strided convolution
-runs at stride 1 with the rate so far, and everything after it at twice that rate. Subsampled, the features equal
-the strided network's.
-"""
+"""The ResNet graph, one flat chain of layers named as in KerasHub so that its weights load by name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from registry.backend import keras
 from registry.errors import ModelError
 from registry.models.layers import AtrousAveragePooling2D, conv2d
+from registry.models.output_stride import AtrousSchedule, Sampling
 from registry_resnet.variants import ResNetArchitecture
 
 __all__ = ["resnet_pyramid"]
 
 layers = keras.layers
-
-
-@dataclass(frozen=True)
-class _Sampling:
-    """How one block samples: its stride, and the atrous rates before and after that stride."""
-
-    stride: int = 1
-    rate_in: int = 1
-    rate_out: int = 1
 
 
 def resnet_pyramid(
@@ -61,18 +47,14 @@ def resnet_pyramid(
     stem = _stem(inputs, architecture)
     pyramid = {"P1": stem}
     x = _stem_pooling(stem, pre_activation=architecture.use_pre_activation)
-    stride, rate = 4, 1
+    schedule = AtrousSchedule(output_stride)
+    schedule.next(4)  # stem and pooling
     last = len(architecture.stackwise_num_blocks) - 1
     for index in range(last + 1):
-        wanted = 1 if index == 0 else 2
-        dilate = stride * wanted > output_stride
-        sampling = _Sampling(
-            stride=1 if dilate else wanted, rate_in=rate, rate_out=rate * wanted if dilate else rate
-        )
+        sampling = schedule.next(1 if index == 0 else 2)
         grid = multi_grid if index == last and multi_grid is not None else None
         x = _stack(x, architecture, index, sampling, grid)
         pyramid[f"P{index + 2}"] = x
-        stride, rate = stride * sampling.stride, sampling.rate_out
     return pyramid
 
 
@@ -114,7 +96,7 @@ def _stack(
     x: Any,
     architecture: ResNetArchitecture,
     index: int,
-    sampling: _Sampling,
+    sampling: Sampling,
     multi_grid: tuple[int, ...] | None,
 ) -> Any:
     for block in range(architecture.stackwise_num_blocks[index]):
@@ -125,7 +107,7 @@ def _stack(
             x,
             architecture,
             filters=architecture.stackwise_num_filters[index],
-            sampling=_Sampling(sampling.stride if first else 1, rates[0] * factor, rates[1] * factor),
+            sampling=Sampling(sampling.stride if first else 1, rates[0] * factor, rates[1] * factor),
             shortcut_rate=sampling.rate_in,
             # Only the first stack of plain basic blocks keeps its width and needs no projection.
             project=first and (architecture.block_type != "basic_block" or index > 0),
@@ -141,7 +123,7 @@ def _block(
     architecture: ResNetArchitecture,
     *,
     filters: int,
-    sampling: _Sampling,
+    sampling: Sampling,
     shortcut_rate: int,
     project: bool,
     pool: bool,

@@ -129,8 +129,8 @@ class _Family:
     vd: bool
     pre_activation: bool
     normalization: Normalization
-    # depth → (parameters up to P5, published ImageNet weights by name)
-    members: dict[int, tuple[int, dict[str, str]]]
+    # depth → (parameters up to P5, MACs at 512×512, published ImageNet weights by name)
+    members: dict[int, tuple[int, int, dict[str, str]]]
 
     def architecture(self, depth: int) -> ResNetArchitecture:
         bottleneck, blocks = _BLOCKS[depth]
@@ -169,11 +169,11 @@ _FAMILIES = (
         pre_activation=False,
         normalization=_IMAGENET,
         members={
-            18: (11_186_112, _kaggle("resnetv1", "resnet_18_imagenet")),
-            34: (21_301_696, {}),
-            50: (23_561_152, _kaggle("resnetv1", "resnet_50_imagenet")),
-            101: (42_605_504, _kaggle("resnetv1", "resnet_101_imagenet")),
-            152: (58_295_232, _kaggle("resnetv1", "resnet_152_imagenet")),
+            18: (11_186_112, 9_474_932_736, _kaggle("resnetv1", "resnet_18_imagenet")),
+            34: (21_301_696, 19_138_609_152, {}),
+            50: (23_561_152, 21_353_201_664, _kaggle("resnetv1", "resnet_50_imagenet")),
+            101: (42_605_504, 40_747_663_360, _kaggle("resnetv1", "resnet_101_imagenet")),
+            152: (58_295_232, 60_142_125_056, _kaggle("resnetv1", "resnet_152_imagenet")),
         },
     ),
     _Family(
@@ -184,11 +184,11 @@ _FAMILIES = (
         pre_activation=True,
         normalization=_HALF,
         members={
-            18: (11_180_480, {}),
-            34: (21_296_064, {}),
-            50: (23_537_600, _kaggle("resnetv2", "resnet_v2_50_imagenet")),
-            101: (42_581_952, _kaggle("resnetv2", "resnet_v2_101_imagenet")),
-            152: (58_271_680, {}),
+            18: (11_180_480, 9_474_932_736, {}),
+            34: (21_296_064, 19_138_609_152, {}),
+            50: (23_537_600, 21_353_201_664, _kaggle("resnetv2", "resnet_v2_50_imagenet")),
+            101: (42_581_952, 40_747_663_360, _kaggle("resnetv2", "resnet_v2_101_imagenet")),
+            152: (58_271_680, 60_142_125_056, {}),
         },
     ),
     _Family(
@@ -199,10 +199,11 @@ _FAMILIES = (
         pre_activation=False,
         normalization=_IMAGENET,
         members={
-            18: (11_209_824, _kaggle("resnet_vd", "resnet_vd_18_imagenet")),
-            34: (21_325_408, _kaggle("resnet_vd", "resnet_vd_34_imagenet")),
+            18: (11_209_824, 10_794_041_344, _kaggle("resnet_vd", "resnet_vd_18_imagenet")),
+            34: (21_325_408, 20_457_717_760, _kaggle("resnet_vd", "resnet_vd_34_imagenet")),
             50: (
                 23_580_512,
+                22_605_201_408,
                 _kaggle(
                     "resnet_vd",
                     "resnet_vd_50_imagenet",
@@ -213,10 +214,11 @@ _FAMILIES = (
             ),
             101: (
                 42_624_864,
+                41_999_663_104,
                 _kaggle("resnet_vd", "resnet_vd_101_imagenet", "resnet_vd_101_ssld_imagenet"),
             ),
-            152: (58_314_592, _kaggle("resnet_vd", "resnet_vd_152_imagenet")),
-            200: (72_884_064, _kaggle("resnet_vd", "resnet_vd_200_imagenet")),
+            152: (58_314_592, 61_394_124_800, _kaggle("resnet_vd", "resnet_vd_152_imagenet")),
+            200: (72_884_064, 79_647_735_808, _kaggle("resnet_vd", "resnet_vd_200_imagenet")),
         },
     ),
 )
@@ -238,12 +240,13 @@ def _named_specs() -> list[EncoderSpec]:
             # The normalization after the last stack of v2 serves classification only.
             unused_weights=("post_bn",) if family.pre_activation else (),
             parameters=parameters,
+            macs=macs,
             license="Apache-2.0",
             paper=family.paper,
             description=f"{family.title} with {depth} layers.",
         )
         for family in _FAMILIES
-        for depth, (parameters, weights) in family.members.items()
+        for depth, (parameters, macs, weights) in family.members.items()
     ]
 
 

@@ -59,12 +59,13 @@ def encoders(
         say(f"no encoder matches {pattern!r}" if pattern else "no encoders found")
         return
     print_table(
-        ("plugin", "variant", "parameters", "output strides", "weights", "license"),
+        ("plugin", "variant", "parameters", "GMACs at 512²", "output strides", "weights", "license"),
         (
             (
                 record.plugin,
                 record.variant,
                 f"{record.parameters:,}" if record.parameters else "",
+                f"{record.macs / 1e9:.2f}" if record.macs else "",
                 ", ".join(map(str, record.output_strides)),
                 ", ".join(record.weights),
                 record.license,

@@ -263,6 +263,7 @@ def _encoder_record(plugin: LoadedPlugin, spec: EncoderSpec) -> EncoderRecord:
         min_size=spec.min_size,
         weights=dict(spec.weights),
         parameters=spec.parameters,
+        macs=spec.macs,
         license=spec.license,
         paper=spec.paper,
         description=spec.description,

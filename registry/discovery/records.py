@@ -53,6 +53,7 @@ class EncoderRecord:
         min_size: smallest input height and width in pixels.
         weights: weight sources by name.
         parameters: number of parameters with default options, where the plugin states it.
+        macs: multiply-accumulate operations at 512×512 pixels, where the plugin states it.
         license: SPDX identifier of the published weights.
         paper: where the architecture is described.
         description: one sentence.
@@ -67,6 +68,7 @@ class EncoderRecord:
     min_size: int
     weights: dict[str, str]
     parameters: int | None
+    macs: int | None
     license: str
     paper: str
     description: str

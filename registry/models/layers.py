@@ -8,9 +8,12 @@ All tensors are NHWC: (batch, height, width, channels).
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 from registry.backend import keras, tf
+from registry.models.activations import activation as make_activation
 
 __all__ = [
     "AtrousAveragePooling2D",
@@ -20,7 +23,9 @@ __all__ = [
     "SpaceToDepth",
     "conv2d",
     "conv_bn_relu",
+    "depthwise_conv2d",
     "separable_conv_bn_relu",
+    "squeeze_excite",
 ]
 
 _register = keras.saving.register_keras_serializable(package="atrous")
@@ -51,14 +56,18 @@ class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """`tf_keras.layers.DepthwiseConv2D` whose `dilation_rate` (the atrous rate) is native.
 
     Same arguments, weights and results as the parent class, and the right gradient on CPU, where the native
-    operation's own gradient ignores the dilation.
+    operation's own gradient ignores the dilation. Where the device has no native kernel for the dtype (oneDNN is
+    off, float16 on most CPUs), it computes as the parent class does.
     """
 
     def call(self, inputs: Any) -> Any:
         """Convolve each channel with its own dilated kernel."""
         if max(self.dilation_rate) == 1:
             return super().call(inputs)
-        outputs = _native_depthwise_conv2d(
+        convolve = (
+            _native_depthwise_conv2d if _has_native_kernel(inputs.dtype) else _composite_depthwise_conv2d
+        )
+        outputs = convolve(
             inputs, self.depthwise_kernel, rate=self.dilation_rate, padding=self.padding.upper()
         )
         if self.use_bias:
@@ -66,13 +75,32 @@ class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         return outputs if self.activation is None else self.activation(outputs)
 
 
-def _native_depthwise_conv2d(inputs: Any, kernel: Any, *, rate: tuple[int, int], padding: str) -> Any:
-    strides = [1, 1, 1, 1]
+@functools.cache
+def _has_native_kernel(dtype: Any) -> bool:
+    """Whether this device computes a dilated DepthwiseConv2dNative in that dtype: only trying it tells."""
+    with tf.init_scope():
+        try:
+            tf.raw_ops.DepthwiseConv2dNative(
+                input=tf.zeros([1, 3, 3, 1], dtype),
+                filter=tf.zeros([3, 3, 1, 1], dtype),
+                strides=[1, 1, 1, 1],
+                padding="SAME",
+                dilations=[1, 2, 2, 1],
+            )
+        except tf.errors.OpError:
+            return False
+    return True
 
+
+def _composite_depthwise_conv2d(inputs: Any, kernel: Any, *, rate: tuple[int, int], padding: str) -> Any:
+    return tf.nn.depthwise_conv2d(inputs, kernel, [1, 1, 1, 1], padding, dilations=list(rate))
+
+
+def _native_depthwise_conv2d(inputs: Any, kernel: Any, *, rate: tuple[int, int], padding: str) -> Any:
     @tf.custom_gradient
     def convolve(x: Any, w: Any) -> tuple[Any, Any]:
         y = tf.raw_ops.DepthwiseConv2dNative(
-            input=x, filter=w, strides=strides, padding=padding, dilations=[1, *rate, 1]
+            input=x, filter=w, strides=[1, 1, 1, 1], padding=padding, dilations=[1, *rate, 1]
         )
 
         def gradient(upstream: Any) -> Any:
@@ -80,7 +108,7 @@ def _native_depthwise_conv2d(inputs: Any, kernel: Any, *, rate: tuple[int, int],
             # operation, equal in its values, is differentiated in its place.
             with tf.GradientTape() as tape:
                 tape.watch([x, w])
-                composite = tf.nn.depthwise_conv2d(x, w, strides, padding, dilations=list(rate))
+                composite = _composite_depthwise_conv2d(x, w, rate=rate, padding=padding)
             return tape.gradient(composite, [x, w], output_gradients=upstream)
 
         return y, gradient
@@ -190,6 +218,50 @@ def conv2d(filters: int, kernel_size: int, *, dilation_rate: int = 1, **kwargs: 
     return AtrousConv2D(filters, kernel_size, dilation_rate=dilation_rate, **kwargs)
 
 
+def depthwise_conv2d(kernel_size: int, *, dilation_rate: int = 1, **kwargs: Any) -> Any:
+    """Make a depthwise convolution layer: stock, or `AtrousDepthwiseConv2D` where the atrous rate asks for it.
+
+    Args:
+        kernel_size: height and width of the kernel.
+        dilation_rate: atrous rate; above 1 the stride must be 1.
+        **kwargs: further arguments of `tf_keras.layers.DepthwiseConv2D`.
+    """
+    if dilation_rate == 1:
+        return keras.layers.DepthwiseConv2D(kernel_size, **kwargs)
+    return AtrousDepthwiseConv2D(kernel_size, dilation_rate=dilation_rate, **kwargs)
+
+
+def squeeze_excite(
+    x: Any,
+    reduced: int,
+    *,
+    activation: str = "relu",
+    gate: str = "sigmoid",
+    names: Mapping[str, str],
+) -> Any:
+    """Append squeeze-and-excitation (arXiv:1709.01507): each channel scaled by a gate that sees the whole map.
+
+    Global average pooling → 1×1 to `reduced` channels → activation → 1×1 back → gate → multiplication, all at rank
+    4, so that no reshape comes between.
+
+    Args:
+        x: `KerasTensor` (batch, height, width, channels).
+        reduced: channels between the two convolutions.
+        activation: after the first convolution, a key of `registry.models.activations.ACTIVATIONS`.
+        gate: after the second one, likewise.
+        names: layer names by part: `pool`, `reduce`, `activation`, `expand`, `gate`, `scale`.
+
+    Returns:
+        `KerasTensor` of the shape of `x`.
+    """
+    squeezed = keras.layers.GlobalAveragePooling2D(keepdims=True, name=names["pool"])(x)
+    squeezed = keras.layers.Conv2D(reduced, 1, name=names["reduce"])(squeezed)
+    squeezed = make_activation(activation, name=names["activation"])(squeezed)
+    squeezed = keras.layers.Conv2D(x.shape[-1], 1, name=names["expand"])(squeezed)
+    squeezed = make_activation(gate, name=names["gate"])(squeezed)
+    return keras.layers.Multiply(name=names["scale"])([x, squeezed])
+
+
 def conv_bn_relu(
     x: Any,
     filters: int,
@@ -235,8 +307,7 @@ def separable_conv_bn_relu(
     `_depthwise` appended.
     """
     depthwise_names = tuple(f"{name}_depthwise" for name in names)
-    depthwise = AtrousDepthwiseConv2D if dilation_rate > 1 else keras.layers.DepthwiseConv2D
-    x = depthwise(
+    x = depthwise_conv2d(
         kernel_size, dilation_rate=dilation_rate, padding="same", use_bias=False, name=depthwise_names[0]
     )(x)
     x = keras.layers.BatchNormalization(name=depthwise_names[1], **(batch_norm or {}))(x)
