@@ -2,6 +2,7 @@
 
 import copy
 import os
+import random
 
 import pytest
 from small_networks import SMALL_PRESET
@@ -22,3 +23,22 @@ def small_model():
     import registry
 
     return registry.build(copy.deepcopy(SMALL_PRESET), weights=None)
+
+
+@pytest.fixture
+def damaged():
+    """A function of (bytes, seed): truncated, bits flipped or bytes replaced, in turn."""
+
+    def damage(data: bytes, seed: int) -> bytes:
+        source = random.Random(seed)
+        if seed % 3 == 0:
+            return data[: source.randrange(len(data))]
+        spoilt = bytearray(data)
+        for _ in range(source.choice((1, 4, 16))):
+            place = source.randrange(len(spoilt))
+            spoilt[place] = (
+                spoilt[place] ^ 1 << source.randrange(8) if seed % 3 == 1 else source.randrange(256)
+            )
+        return bytes(spoilt)
+
+    return damage

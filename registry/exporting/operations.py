@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ai_edge_litert import schema_py_generated as schema
-
 from registry.errors import ExportError
+from registry.inspection.graph import read_graph
 
 __all__ = ["count_operations", "require_fast_operations"]
 
-_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 _REARRANGED = ("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND")
 
 
@@ -23,21 +21,9 @@ def count_operations(content: bytes) -> Counter[str]:
     Returns:
         Builtin name → count; a custom operation counts as `CUSTOM:<name>`.
     """
-    model = schema.Model.GetRootAs(content, 0)
-    codes = [model.OperatorCodes(index) for index in range(model.OperatorCodesLength())]
-    counts: Counter[str] = Counter()
-    for subgraph in (model.Subgraphs(index) for index in range(model.SubgraphsLength())):
-        for index in range(subgraph.OperatorsLength()):
-            counts[_name(codes[subgraph.Operators(index).OpcodeIndex()])] += 1
-    return counts
-
-
-def _name(code: schema.OperatorCode) -> str:
-    # Codes below 127 were once a byte of their own; newer ones live in the wider field.
-    builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-    name = _NAMES.get(builtin, f"BUILTIN_{builtin}")
-    custom = code.CustomCode()
-    return f"CUSTOM:{custom.decode(errors='replace')}" if name == "CUSTOM" and custom else name
+    return Counter(
+        operator.name for subgraph in read_graph(content).subgraphs for operator in subgraph.operators
+    )
 
 
 def require_fast_operations(counts: Counter[str]) -> None:

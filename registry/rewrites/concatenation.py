@@ -60,7 +60,7 @@ def _upsampled(graph: Graph, block: Node, filters: int) -> tuple[str, Node | Non
 def _split(graph: Graph, source_of: Any) -> int:
     count = 0
     for node in graph:
-        if not _is_pointwise(node):
+        if not node.is_pointwise:
             continue
         concatenation = graph[node.inputs[0]]
         if (
@@ -76,17 +76,6 @@ def _split(graph: Graph, source_of: Any) -> int:
         _rewrite(graph, node, concatenation, blocks, found)
         count += sum(item is not None for item in found)
     return count
-
-
-def _is_pointwise(node: Node) -> bool:
-    config = node.config
-    return (
-        node.is_a(keras.layers.Conv2D)
-        and not node.is_a(keras.layers.DepthwiseConv2D)
-        and tuple(config["kernel_size"]) == (1, 1)
-        and tuple(config["strides"]) == (1, 1)
-        and config["groups"] == 1
-    )
 
 
 def _rewrite(

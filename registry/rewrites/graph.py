@@ -57,6 +57,17 @@ class Node:
         """Whether the layer is of one of these classes."""
         return issubclass(self.layer, classes)
 
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether it is a 1×1 convolution at stride 1: a matrix applied to each pixel."""
+        return (
+            self.is_a(keras.layers.Conv2D)
+            and not self.is_a(keras.layers.DepthwiseConv2D)
+            and tuple(self.config["kernel_size"]) == (1, 1)
+            and tuple(self.config["strides"]) == (1, 1)
+            and self.config["groups"] == 1
+        )
+
 
 class Graph:
     """Nodes by name, in an order in which each comes after its inputs.

@@ -20,13 +20,7 @@ def convolve_before_upsampling(graph: Graph) -> int:
     swapped = 0
     for node in graph:
         config = node.config
-        if (
-            not node.is_a(keras.layers.Conv2D)
-            or node.is_a(keras.layers.DepthwiseConv2D)
-            or tuple(config["kernel_size"]) != (1, 1)
-            or tuple(config["strides"]) != (1, 1)
-            or config["activation"] != "linear"
-        ):
+        if not node.is_pointwise or config["activation"] != "linear":
             continue
         upsampling = graph[node.inputs[0]]
         if (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from pathlib import Path
 
 import numpy as np
@@ -85,22 +84,3 @@ def files(tmp_path_factory) -> dict[str, Path]:
     for name, content in contents.items():
         (folder / f"{name}.tflite").write_bytes(content)
     return {name: folder / f"{name}.tflite" for name in contents}
-
-
-@pytest.fixture
-def damaged():
-    """A function of (bytes, seed): truncated, bits flipped or bytes replaced, in turn."""
-
-    def damage(data: bytes, seed: int) -> bytes:
-        source = random.Random(seed)
-        if seed % 3 == 0:
-            return data[: source.randrange(len(data))]
-        spoilt = bytearray(data)
-        for _ in range(source.choice((1, 4, 16))):
-            place = source.randrange(len(spoilt))
-            spoilt[place] = (
-                spoilt[place] ^ 1 << source.randrange(8) if seed % 3 == 1 else source.randrange(256)
-            )
-        return bytes(spoilt)
-
-    return damage

@@ -69,6 +69,13 @@ def test_atrous_depthwise_conv2d_equals_keras(image, rate, padding, graph, multi
     )
 
 
+def test_without_a_native_kernel_the_result_is_the_same(image, monkeypatch):
+    layer = AtrousDepthwiseConv2D(3, dilation_rate=3, padding="same")
+    native = layer(image)
+    monkeypatch.setattr("registry.models.layers._has_native_kernel", lambda dtype: False)
+    np.testing.assert_allclose(layer(image), native, atol=1e-5)
+
+
 def test_depthwise_kernel_can_be_trained_by_fit(image):
     model = keras.Sequential(
         [keras.layers.Input(image.shape[1:]), AtrousDepthwiseConv2D(3, dilation_rate=4, padding="same")]

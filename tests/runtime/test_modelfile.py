@@ -1,4 +1,3 @@
-import random
 import struct
 import subprocess
 import sys
@@ -91,20 +90,6 @@ def test_a_frozen_application_is_not_started_again(models, monkeypatch):
         probe_in_child(models["float"], None, 1)
 
 
-def damaged(data: bytes, seed: int) -> bytes:
-    """Truncate, flip bits or replace bytes, in turn."""
-    source = random.Random(seed)
-    if seed % 3 == 0:
-        return data[: source.randrange(len(data))]
-    spoilt = bytearray(data)
-    for _ in range(source.choice((1, 4, 16))):
-        position = source.randrange(len(spoilt))
-        spoilt[position] = (
-            spoilt[position] ^ 1 << source.randrange(8) if seed % 3 == 1 else source.randrange(256)
-        )
-    return bytes(spoilt)
-
-
 SWEEP = """
 import sys
 from pathlib import Path
@@ -125,7 +110,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float", "uint8"])
-def test_damaged_files_are_refused_or_run_but_never_crash(models, kind, tmp_path):
+def test_damaged_files_are_refused_or_run_but_never_crash(models, damaged, kind, tmp_path):
     """In a process of its own, so that a crash fails this test instead of ending all of them."""
     count = 120
     original = models[kind].read_bytes()
