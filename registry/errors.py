@@ -23,6 +23,7 @@ Every message states the rule, the value received and the repair::
     ├── ExportError                      the model could not become a verified .tflite file
     ├── ModelFileError                   a .tflite file that cannot be run
     ├── ImageError                       an image cannot be decoded safely
+    ├── DataError                        a data set is not laid out or annotated as it should be
     └── OutputPathError                  a file cannot be written where it was asked for
 
     RegistryWarning                      something was survived that the user should know of
@@ -38,6 +39,7 @@ __all__ = [
     "BrokenPluginError",
     "CatalogError",
     "ConfigError",
+    "DataError",
     "DuplicatePluginError",
     "DuplicatePresetError",
     "EnvironmentUnsupportedError",
@@ -162,6 +164,10 @@ class ModelFileError(RegistryError, ValueError):
 
 class ImageError(RegistryError, ValueError):
     """An image cannot be decoded safely."""
+
+
+class DataError(RegistryError, ValueError):
+    """A data set is not laid out or annotated as it should be."""
 
 
 class OutputPathError(RegistryError, OSError):

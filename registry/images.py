@@ -23,7 +23,7 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from registry.errors import ImageError
 
-__all__ = ["FORMATS", "MAX_IMAGE_PIXELS", "ImageSource", "load_image", "stretched"]
+__all__ = ["FORMATS", "MAX_IMAGE_PIXELS", "ImageSource", "load_image", "load_indices", "stretched"]
 
 MAX_IMAGE_PIXELS = 64 * 1024 * 1024
 """Largest number of pixels that is decoded; 8192 by 8192, 192 MiB as RGB."""
@@ -44,9 +44,11 @@ FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM",
 
 ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]
 Pixels = NDArray[np.uint8]
+Converter = Callable[[Image.Image, str], NDArray[Any]]
 
 _ORIENTATION_TAG = 0x0112
 _BITS_PER_SAMPLE_TAG, _PHOTOMETRIC_TAG, _WHITE_IS_ZERO = 258, 262, 0
+_LOSSY = ("AVIF", "JPEG", "JPEG2000", "MPO", "WEBP")
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 
 _warnings_lock = threading.Lock()
@@ -82,6 +84,21 @@ def load_image(source: ImageSource) -> Pixels:
     )
 
 
+def load_indices(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Decode an annotation: the values as they are stored, never through a palette.
+
+    Args:
+        path: a PNG (or another lossless raster file) of palette indices, gray values, or colours.
+
+    Returns:
+        (H, W) uint8, or uint16 for 16-bit files; (H, W, 3) uint8 for a file of colours, whose alpha is dropped.
+
+    Raises:
+        ImageError: absent, unreadable, corrupt, too large, or of a format that loses values (JPEG).
+    """
+    return _from_path(Path(path), _stored_values)
+
+
 def stretched(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """Resize an image as the runtime does before it runs a model: bilinear, antialiased when shrinking.
 
@@ -98,14 +115,14 @@ def stretched(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
-def _from_path(path: Path) -> Pixels:
+def _from_path(path: Path, convert: Converter | None = None) -> NDArray[Any]:
     try:
         status = path.stat()
         # Opening a pipe or a device could wait, or read, forever.
         if not stat.S_ISREG(status.st_mode):
             raise ImageError("an image path must name a regular file", received=str(path))
         with path.open("rb") as stream:
-            return _decode_stream(stream, str(path), status.st_size)
+            return _decode_stream(stream, str(path), status.st_size, convert)
     except FileNotFoundError as error:
         raise ImageError("the image file must exist", received=str(path), repair="check the path") from error
     except (OSError, ValueError) as error:
@@ -114,13 +131,15 @@ def _from_path(path: Path) -> Pixels:
         raise ImageError("the image file must be readable", received=f"{str(path)!r}: {error}") from error
 
 
-def _decode_stream(stream: io.BufferedIOBase, name: str, size: int) -> Pixels:
+def _decode_stream(
+    stream: io.BufferedIOBase, name: str, size: int, convert: Converter | None = None
+) -> NDArray[Any]:
     if size == 0:
         raise ImageError(
             "an image file must not be empty", received=f"{name}, 0 bytes", repair="fetch it again"
         )
     with _refusing(name), _open(stream) as image:
-        return _decode(image, name)
+        return _decode(image, name, convert)
 
 
 def _open(stream: io.BufferedIOBase) -> Image.Image:
@@ -172,7 +191,7 @@ def _too_large(received: str) -> ImageError:
     )
 
 
-def _decode(image: Image.Image, name: str) -> Pixels:
+def _decode(image: Image.Image, name: str, convert: Converter | None = None) -> NDArray[Any]:
     width, height = image.size
     if width * height > MAX_IMAGE_PIXELS:
         raise _too_large(f"{name}: {width} x {height} pixels")
@@ -182,8 +201,37 @@ def _decode(image: Image.Image, name: str) -> Pixels:
         )
     with _refusing(name):
         image.load()
+        if convert is not None:
+            return convert(image, name)
         pixels = _to_rgb(image, name)
         return np.ascontiguousarray(_upright(pixels, _orientation(image)))
+
+
+def _stored_values(image: Image.Image, name: str) -> NDArray[Any]:
+    if image.format in _LOSSY:
+        raise ImageError(
+            "an annotation must be stored without loss, or its class indices change",
+            received=f"{name}: {image.format}",
+            repair="use the original PNG",
+        )
+    if image.mode in _SIXTEEN_BIT_MODES or image.mode == "I":
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise ImageError(
+                "an annotation may hold 16 bits per pixel",
+                received=f"{name}: values {values.min()}…{values.max()}",
+                repair="save class indices as 8-bit or 16-bit PNG",
+            )
+        return values.astype(np.uint16)
+    if image.mode in ("P", "L", "1"):
+        return np.asarray(image).astype(np.uint8)
+    if image.mode in ("RGB", "RGBA"):
+        return np.ascontiguousarray(np.asarray(image)[:, :, :3])
+    raise ImageError(
+        "an annotation must hold palette indices, gray values or RGB colours",
+        received=f"{name}: mode {image.mode!r}",
+        repair="save it as indexed or gray PNG",
+    )
 
 
 def _to_rgb(image: Image.Image, name: str) -> Pixels:

@@ -1,0 +1,35 @@
+"""Data sets of annotated images: readers of the field's layouts, all with one output.
+
+Nothing here imports TensorFlow.
+"""
+
+from registry.data.ade20k import ade20k
+from registry.data.cityscapes import cityscapes
+from registry.data.coco import coco_panoptic, coco_stuff
+from registry.data.dataset import IGNORE_LABEL, Dataset, Example, Sample
+from registry.data.folder import folder_pairs
+from registry.data.pascal_voc import pascal_voc
+
+__all__ = [
+    "IGNORE_LABEL",
+    "READERS",
+    "Dataset",
+    "Example",
+    "Sample",
+    "ade20k",
+    "cityscapes",
+    "coco_panoptic",
+    "coco_stuff",
+    "folder_pairs",
+    "pascal_voc",
+]
+
+READERS = {
+    "ade20k": ade20k,
+    "cityscapes": cityscapes,
+    "coco_panoptic": coco_panoptic,
+    "coco_stuff": coco_stuff,
+    "folder": folder_pairs,
+    "pascal_voc": pascal_voc,
+}
+"""Name in a recipe → function (root, split, …) → `Dataset`."""
