@@ -160,7 +160,7 @@ def test_encoder_weights_enter_by_name(tmp_path, small_preset):
         "resnet", "resnet_custom", weights=tmp_path, **small_preset["encoder"]["options"]
     )
     assert encoder.weights_report.unused == ()
-    with pytest.raises(ModelError, match="a handle or a preset directory"):
+    with pytest.raises(ModelError, match="a handle, or the path of a file"):
         registry.build_encoder("resnet", "resnet_18", weights="imagenett")
 
 

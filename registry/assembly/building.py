@@ -25,6 +25,7 @@ def build(
     preset: str | os.PathLike[str] | Mapping[str, Any],
     *,
     weights: str | os.PathLike[str] | None = "default",
+    encoder_weights: str | os.PathLike[str] | None = "default",
     num_classes: int | None = None,
     image_shape: Sequence[int | None] | None = None,
     **overrides: Any,
@@ -35,6 +36,9 @@ def build(
         preset: name in the catalog, path of a YAML file, mapping, or a KerasHub preset directory or handle.
         weights: `"default"` takes the preset's own: of the whole model if it has them, else the encoder's;
             None leaves all fresh; else a handle (`kaggle://…`, `hf://…`) or the path of a preset directory.
+        encoder_weights: what the encoder starts with where the whole model has no weights. `"default"`: the preset's
+            choice, else the encoder's source `imagenet`; None: fresh ones. A name among the encoder's weight sources,
+            a handle or a path loads the encoder alone, and no weights of the whole model.
         num_classes: number of classes, background included. Other than the weights', the classifier stays fresh.
         image_shape: (height, width, 3) to fix the input's size.
         **overrides: values that replace the preset's: sections (`encoder={"output_stride": 8}`), dotted
@@ -48,21 +52,22 @@ def build(
     Raises:
         CatalogError: the preset is unknown or wrong.
         PluginError, UnknownEncoderError, PyramidContractError: the encoder cannot serve.
-        ModelError: the parts do not fit together.
+        ModelError: the parts do not fit together, or `weights` and `encoder_weights` are both named.
         WeightsError: the weights cannot be fetched, read or assigned; nothing is loaded half.
     """
     directory = None
+    encoder_only = encoder_weights not in ("default", None)
     if is_handle(preset) or keras_hub.is_preset_directory(preset):
-        directory = keras_hub.open_preset(preset, weights=weights == "default")  # type: ignore[arg-type]
+        directory = keras_hub.open_preset(preset, weights=weights == "default" and not encoder_only)  # type: ignore[arg-type]
         preset = _mapping_of(directory, num_classes)
-        weights = directory.source if weights == "default" else weights
+        weights = directory.source if weights == "default" and not encoder_only else weights
     if num_classes is not None:
         overrides["num_classes"] = num_classes
     if image_shape is not None:
         overrides["input.image_shape"] = list(image_shape)
     resolved = resolve(preset, overrides=overrides)
     model, spec = assemble(resolved)
-    report = load_weights(model, spec, weights, head_may_differ=num_classes is not None)
+    report = load_weights(model, spec, weights, encoder_weights, head_may_differ=num_classes is not None)
     model.set_weights_report(report)
     return model
 
@@ -94,7 +99,7 @@ def build_encoder(
     """
     encoder = PyramidEncoder(plugin, variant, output_stride, image_shape, options)
     if weights is not None:
-        report = load_encoder_weights(encoder.layers, encoder.spec, weights)
+        report = load_encoder_weights(encoder.layers, plugin, variant, weights)
         encoder.set_weights_report(report)
     return encoder
 

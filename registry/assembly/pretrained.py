@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from registry.discovery import find_encoder
 from registry.errors import ModelError, RegistryWarning, nearest
 from registry.models.deeplab_v3 import CLASSIFIER, DeepLabV3ImageSegmenter
 from registry.pyramid import EncoderSpec
@@ -17,55 +20,92 @@ from registry.weights.handles import is_handle
 
 __all__ = ["load_encoder_weights", "load_weights"]
 
+# The weight source of an encoder that is meant where none is named, as everywhere in this field.
+_DEFAULT_SOURCE = "imagenet"
+
 
 def load_weights(
     model: DeepLabV3ImageSegmenter,
     spec: EncoderSpec,
     weights: str | os.PathLike[str] | None,
+    encoder_weights: str | os.PathLike[str] | None,
     *,
     head_may_differ: bool,
 ) -> WeightsReport | None:
-    """Load what `registry.build(weights=…)` asks for.
+    """Load what `registry.build(weights=…, encoder_weights=…)` asks for.
 
     Args:
         model: the assembled model, which carries its preset.
         spec: of its encoder.
         weights: "default", None, a handle or a path.
+        encoder_weights: "default", None, a name among the encoder's weight sources, a handle or a path.
         head_may_differ: whether a classifier for another number of classes may stay fresh without a word.
 
     Returns:
         What was loaded; None if nothing was.
 
     Raises:
+        ModelError: both are named, or `encoder_weights` is no source of this encoder.
         WeightsError: the weights cannot be fetched, read or assigned; no variable has been changed.
     """
+    if encoder_weights not in ("default", None):
+        if weights not in ("default", None):
+            raise ModelError(
+                "weights of the whole model contain those of its encoder: name one of them",
+                received=f"weights={os.fspath(weights)!r}, encoder_weights={os.fspath(encoder_weights)!r}",
+                repair="leave out `weights` to load the encoder alone, or `encoder_weights` to load all",
+            )
+        return _load_encoder_of(model, encoder_weights)
     if weights is None:
         return None
     if weights != "default":
-        return _load_segmentation_weights(model, weights, head_may_differ=head_may_differ)
+        return _load_segmentation_weights(
+            model, keras_hub.open_preset(weights), head_may_differ=head_may_differ
+        )
+    return _load_default(model, spec, encoder_weights, head_may_differ=head_may_differ)
+
+
+def _load_default(
+    model: DeepLabV3ImageSegmenter,
+    spec: EncoderSpec,
+    encoder_weights: str | os.PathLike[str] | None,
+    *,
+    head_may_differ: bool,
+) -> WeightsReport | None:
     declared = model.preset_config.weights
     if declared.segmentation is not None:
+        preset = keras_hub.open_preset(declared.segmentation)
         # A preset derived from this one may have other classes: it inherits the handle, not the classifier.
-        if not head_may_differ and _classes_at(declared.segmentation) not in (None, model.num_classes):
+        classes = _number_of_classes(preset.head_arrays())
+        if not head_may_differ and classes not in (None, model.num_classes):
             _warn(f"{model.name} has other classes than its weights: {CLASSIFIER} starts with fresh weights")
             head_may_differ = True
-        return _load_segmentation_weights(model, declared.segmentation, head_may_differ=head_may_differ)
-    if declared.encoder is not None:
-        encoder_layers = model.backbone.image_encoder.layers
-        report = load_encoder_weights(encoder_layers, spec, declared.encoder)
-        loaded = set(report.loaded)
-        fresh = tuple(layer.name for layer in model.layers if layer.weights and layer.name not in loaded)
-        return WeightsReport(source=report.source, loaded=report.loaded, fresh=fresh, unused=report.unused)
+        return _load_segmentation_weights(model, preset, head_may_differ=head_may_differ)
+    if encoder_weights is None:
+        return None
+    source = declared.encoder or (_DEFAULT_SOURCE if _DEFAULT_SOURCE in spec.weights else None)
+    if source is not None:
+        return _load_encoder_of(model, source)
     _warn(
-        f"the preset declares no weights: {model.name} starts with fresh ones (weights=None says so silently)"
+        f"the preset declares no weights, and its encoder has no source {_DEFAULT_SOURCE!r}: {model.name} starts "
+        "with fresh ones (weights=None says so silently)"
     )
     return None
 
 
+def _load_encoder_of(model: DeepLabV3ImageSegmenter, source: str | os.PathLike[str]) -> WeightsReport:
+    encoder = model.preset_config.encoder
+    report = load_encoder_weights(
+        model.backbone.image_encoder.layers, encoder.plugin, encoder.variant, source
+    )
+    loaded = set(report.loaded)
+    fresh = tuple(layer.name for layer in model.layers if layer.weights and layer.name not in loaded)
+    return replace(report, fresh=fresh)
+
+
 def _load_segmentation_weights(
-    model: DeepLabV3ImageSegmenter, source: str | os.PathLike[str], *, head_may_differ: bool
+    model: DeepLabV3ImageSegmenter, preset: keras_hub.KerasHubPreset, *, head_may_differ: bool
 ) -> WeightsReport:
-    preset = keras_hub.open_preset(source)
     arrays, head = preset.backbone_arrays(), preset.head_arrays()
     layers = list(model.layers)
     fresh: tuple[str, ...] = ()
@@ -77,46 +117,49 @@ def _load_segmentation_weights(
         fresh = (CLASSIFIER,)
         if not head_may_differ:
             _warn(f"{preset.source} holds no classifier: {CLASSIFIER} starts with fresh weights")
-    report = assign(layers, arrays, source=preset.source)
-    return WeightsReport(source=report.source, loaded=report.loaded, fresh=fresh, unused=report.unused)
+    return replace(assign(layers, arrays, source=preset.source), fresh=fresh)
 
 
 def load_encoder_weights(
-    layers: Sequence[Any], spec: EncoderSpec, source: str | os.PathLike[str]
+    layers: Sequence[Any], plugin: str, variant: str, source: str | os.PathLike[str]
 ) -> WeightsReport:
     """Load an encoder's weights, for instance those of ImageNet.
 
     Args:
         layers: the encoder's layers.
-        spec: what its plugin says of it.
-        source: one of the spec's weight sources by name, a handle or a preset directory.
+        plugin: name of its plugin, which may convert the arrays.
+        variant: its variant.
+        source: one of the variant's weight sources by name, a handle or a path.
 
     Returns:
         What was loaded.
 
     Raises:
         ModelError: `source` is none of these.
+        BrokenPluginError: the plugin cannot convert the arrays.
         WeightsError: the weights cannot be fetched, read or assigned; no variable has been changed.
     """
+    loaded, spec = find_encoder(plugin, variant)
     name = os.fspath(source)
-    if name not in spec.weights and not is_handle(name) and not Path(name).is_dir():
+    if name not in spec.weights and not is_handle(name) and not Path(name).exists():
         raise ModelError(
             f"the weights of encoder {spec.name!r} are a name among {', '.join(spec.weights) or '(none)'}, "
-            "a handle or a preset directory",
+            "a handle, or the path of a file or preset directory",
             received=name,
             repair=nearest(name, spec.weights),
         )
     preset = keras_hub.open_preset(spec.weights.get(name, name))
-    return assign(layers, preset.backbone_arrays(), source=preset.source, unused=spec.unused_weights)
+    arrays = loaded.convert_weights(spec.name, name, preset.backbone_arrays())
+    return assign(layers, arrays, source=preset.source, unused=spec.unused_weights)
 
 
 def _number_of_classes(head: keras_hub.Arrays) -> int | None:
     return head[CLASSIFIER][0].shape[-1] if CLASSIFIER in head else None
 
 
-def _classes_at(source: str) -> int | None:
-    return _number_of_classes(keras_hub.open_preset(source).head_arrays())
-
-
 def _warn(message: str) -> None:
-    warnings.warn(message, RegistryWarning, stacklevel=4)
+    """Warn at the line that called into atrous, however deep this is."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "registry":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, RegistryWarning, stacklevel=level)

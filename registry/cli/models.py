@@ -11,6 +11,7 @@ from registry.atomic import atomic_path, check_output_path
 from registry.cli.console import print_json, working
 from registry.cli.guard import GuardedCommand
 from registry.cli.options import (
+    EncoderWeightsOption,
     JsonOption,
     SetOption,
     WeightsOption,
@@ -51,6 +52,7 @@ def build(
     preset: Annotated[str, typer.Argument(help="Name of a preset, or path of a YAML file.")],
     *,
     weights: WeightsOption = _DEFAULT_WEIGHTS,
+    encoder_weights: EncoderWeightsOption = _DEFAULT_WEIGHTS,
     num_classes: Annotated[int | None, typer.Option(help="Number of classes, background included.")] = None,
     image_shape: Annotated[
         str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Fix the input size of the graph.")
@@ -77,6 +79,7 @@ def build(
         model = registry.build(
             preset,
             weights=parse_weights(weights),
+            encoder_weights=parse_weights(encoder_weights),
             num_classes=num_classes,
             image_shape=None if size is None else (*size, 3),
             **values,
@@ -135,6 +138,7 @@ def export(
         ),
     ] = True,
     weights: WeightsOption = _DEFAULT_WEIGHTS,
+    encoder_weights: EncoderWeightsOption = _DEFAULT_WEIGHTS,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -155,7 +159,7 @@ def export(
     if Path(source).suffix.lower() != ".keras":
         _resolve_first(source, values)
     with working():
-        model = _load_or_build(source, weights, values)
+        model = _load_or_build(source, weights, encoder_weights, values)
         reports = registry.export(
             model,
             output,
@@ -188,13 +192,20 @@ def _resolve_first(preset: str, overrides: dict[str, Any]) -> None:
         registry.describe(preset, **overrides)
 
 
-def _load_or_build(source: str, weights: str, overrides: dict[str, Any]) -> Any:
+def _load_or_build(source: str, weights: str, encoder_weights: str, overrides: dict[str, Any]) -> Any:
     import registry
 
     if Path(source).suffix.lower() != ".keras":
-        return registry.build(source, weights=parse_weights(weights), **overrides)
-    if overrides or weights != _DEFAULT_WEIGHTS:
-        raise typer.BadParameter("--weights and --set are for presets; a .keras file has its own")
+        return registry.build(
+            source,
+            weights=parse_weights(weights),
+            encoder_weights=parse_weights(encoder_weights),
+            **overrides,
+        )
+    if overrides or (weights, encoder_weights) != (_DEFAULT_WEIGHTS, _DEFAULT_WEIGHTS):
+        raise typer.BadParameter(
+            "--weights, --encoder-weights and --set are for presets; a .keras file has its own"
+        )
     return registry.load_model(source)
 
 

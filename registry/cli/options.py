@@ -10,6 +10,7 @@ import typer
 import yaml
 
 __all__ = [
+    "EncoderWeightsOption",
     "JsonOption",
     "SetOption",
     "WeightsOption",
@@ -35,8 +36,21 @@ WeightsOption = Annotated[
         help="The preset's own weights, none (random), a kaggle:// or hf:// handle, or a local path.",
     ),
 ]
+EncoderWeightsOption = Annotated[
+    str,
+    typer.Option(
+        "--encoder-weights",
+        metavar="default|none|NAME|HANDLE|PATH",
+        help="Load the encoder alone: one of its weight sources by name (imagenet), a handle, or a local path.",
+    ),
+]
 
-_OWN_OPTIONS = {"weights": "--weights", "num_classes": "--num-classes", "image_shape": "--image-shape"}
+_OWN_OPTIONS = {
+    "weights": "--weights",
+    "encoder_weights": "--encoder-weights",
+    "num_classes": "--num-classes",
+    "image_shape": "--image-shape",
+}
 
 
 def parse_overrides(assignments: Sequence[str] | None, *, own_options: bool = False) -> dict[str, Any]:

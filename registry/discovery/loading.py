@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
@@ -91,6 +91,46 @@ class LoadedPlugin:
                 repr(levels),
             )
         return dict(levels)
+
+    def convert_weights(
+        self, variant: str, source: str, arrays: Mapping[str, Sequence[Any]]
+    ) -> Mapping[str, Sequence[Any]]:
+        """Let the plugin name and arrange the arrays of a weight source as its layers have them.
+
+        Args:
+            variant: one of `encoders`.
+            source: a key of its `weights`, or the handle or path that the user gave.
+            arrays: what the source holds, in its own names.
+
+        Returns:
+            Layer name → arrays in the order of the layer's variables; `arrays` itself if nothing is to be converted.
+
+        Raises:
+            UnknownEncoderError: the plugin has no such variant.
+            BrokenPluginError: its hook raised (chained) or returned something else. A `RegistryError` of the
+                hook passes unchanged.
+        """
+        self.encoder(variant)
+        with _blaming(
+            self._claim, f"must convert weights of {variant!r} without raising", passing=RegistryError
+        ):
+            converted = self._hooks.registry_convert_weights(variant=variant, source=source, arrays=arrays)
+        if converted is None:
+            return arrays
+        if not isinstance(converted, Mapping):
+            raise _broken(
+                self._claim,
+                f"must return a mapping of layers to arrays, or None, for weights of {variant!r}",
+                type(converted).__name__,
+            )
+        wrong = [name for name, values in converted.items() if not _is_list_of_arrays(values)]
+        if wrong:
+            raise _broken(
+                self._claim,
+                f"must return a list of arrays per layer for weights of {variant!r}",
+                ", ".join(f"{name}: {type(converted[name]).__name__}" for name in wrong[:12]),
+            )
+        return converted
 
     def preset_roots(self) -> list[Path]:
         """Folders with presets that the plugin contributes, existing or not.
@@ -259,6 +299,10 @@ def _describe(claim: Claim, hooks: pluggy.HookRelay) -> Mapping[str, EncoderSpec
             repair="correct what its registry_encoders hook returns",
         )
     return MappingProxyType({spec.name: spec for spec in described})
+
+
+def _is_list_of_arrays(values: object) -> bool:
+    return isinstance(values, list | tuple) and all(hasattr(value, "shape") for value in values)
 
 
 @contextmanager
