@@ -7,6 +7,7 @@ from registry.data.ade20k import ade20k
 from registry.data.cityscapes import cityscapes
 from registry.data.coco import coco_panoptic, coco_stuff
 from registry.data.dataset import IGNORE_LABEL, Dataset, Example, Sample
+from registry.data.digits import DigitsInPhotographs
 from registry.data.folder import folder_pairs
 from registry.data.pascal_voc import pascal_voc
 
@@ -14,6 +15,7 @@ __all__ = [
     "IGNORE_LABEL",
     "READERS",
     "Dataset",
+    "DigitsInPhotographs",
     "Example",
     "Sample",
     "ade20k",
