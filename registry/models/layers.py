@@ -14,13 +14,16 @@ from typing import Any
 
 from registry.backend import keras, tf
 from registry.models.activations import activation as make_activation
+from registry.models.pooling import AtrousAveragePooling2D, AtrousMaxPooling2D
 
 __all__ = [
     "AtrousAveragePooling2D",
     "AtrousConv2D",
     "AtrousDepthwiseConv2D",
+    "AtrousMaxPooling2D",
     "ResizeLike",
     "SpaceToDepth",
+    "atrous_depthwise_conv2d",
     "conv2d",
     "conv_bn_relu",
     "depthwise_conv2d",
@@ -64,15 +67,29 @@ class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         """Convolve each channel with its own dilated kernel."""
         if max(self.dilation_rate) == 1:
             return super().call(inputs)
-        convolve = (
-            _native_depthwise_conv2d if _has_native_kernel(inputs.dtype) else _composite_depthwise_conv2d
-        )
-        outputs = convolve(
+        outputs = atrous_depthwise_conv2d(
             inputs, self.depthwise_kernel, rate=self.dilation_rate, padding=self.padding.upper()
         )
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return outputs if self.activation is None else self.activation(outputs)
+
+
+def atrous_depthwise_conv2d(inputs: Any, kernel: Any, *, rate: tuple[int, int], padding: str) -> Any:
+    """Convolve each channel with its own dilated kernel: natively where the device can, with the right gradient.
+
+    Args:
+        inputs: tensor (batch, height, width, channels).
+        kernel: tensor (rows, columns, channels, multiplier).
+        rate: atrous rate of rows and columns.
+        padding: `SAME` or `VALID`.
+
+    Returns:
+        Tensor (batch, height, width, channels · multiplier), smaller by the kernel's reach if `VALID`.
+    """
+    native = max(rate) > 1 and _has_native_kernel(inputs.dtype)
+    convolve = _native_depthwise_conv2d if native else _composite_depthwise_conv2d
+    return convolve(inputs, kernel, rate=rate, padding=padding)
 
 
 @functools.cache
@@ -114,43 +131,6 @@ def _native_depthwise_conv2d(inputs: Any, kernel: Any, *, rate: tuple[int, int],
         return y, gradient
 
     return convolve(inputs, tf.convert_to_tensor(kernel))
-
-
-@_register
-class AtrousAveragePooling2D(keras.layers.Layer):
-    """2×2 average pooling at stride 1 with an atrous rate, `same` padding.
-
-    What `AveragePooling2D(2, strides=2, padding="same")` becomes when its stride turns into a rate: subsampled by
-    two (at rate 1), the results are equal, borders included. A window's taps beyond the border do not count, so
-    each axis averages `x[i]` with `x[i + rate]`, or with itself where that lies outside.
-
-    Args:
-        rate: distance in pixels between the two taps of each axis.
-    """
-
-    def __init__(self, rate: int = 1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.rate = rate
-
-    def call(self, inputs: Any) -> Any:
-        """Average over the window; shape and dtype stay as they are."""
-        rows = self._average(inputs, axis=1)
-        return self._average(rows, axis=2)
-
-    def _average(self, x: Any, axis: int) -> Any:
-        if axis == 1:
-            shifted = tf.concat([x[:, self.rate :], x[:, -self.rate :]], axis=1)
-        else:
-            shifted = tf.concat([x[:, :, self.rate :], x[:, :, -self.rate :]], axis=2)
-        return (x + tf.ensure_shape(shifted, x.shape)) * tf.cast(0.5, x.dtype)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Shape of the result, equal to the input's."""
-        return tf.TensorShape(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {**super().get_config(), "rate": self.rate}
 
 
 @_register
