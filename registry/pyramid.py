@@ -78,6 +78,7 @@ class EncoderSpec:
         license: SPDX identifier of the published weights.
         paper: where the architecture is described.
         description: one sentence.
+        exclusions: checks of `registry.testing` that the variant is known not to pass, by name, each with the reason.
     """
 
     name: str
@@ -94,6 +95,7 @@ class EncoderSpec:
     license: str = ""
     paper: str = ""
     description: str = ""
+    exclusions: Mapping[str, str] = field(default_factory=dict)
 
     def channels_for(self, options: BaseModel | None = None) -> dict[str, int]:
         """Channels per level under the given validated options."""

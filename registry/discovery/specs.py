@@ -62,6 +62,10 @@ def _violations(spec: EncoderSpec) -> Iterator[str]:
         isinstance(text, str) for pair in spec.weights.items() for text in pair
     ):
         yield f"weights must map names to handles, got {spec.weights!r}"
+    if not isinstance(spec.exclusions, Mapping) or not all(
+        isinstance(text, str) and text for pair in spec.exclusions.items() for text in pair
+    ):
+        yield f"exclusions must map names of checks to reasons, got {spec.exclusions!r}"
 
 
 def _output_stride_violations(output_strides: object) -> Iterator[str]:
