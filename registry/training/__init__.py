@@ -1,0 +1,1 @@
+"""Fine-tune a segmenter: pipelines, losses, schedules, recipes."""

@@ -1,0 +1,148 @@
+"""Annotated images as `tf.data` pipelines that can be taken up at any step.
+
+The example at position k of a run is a function of the seed and k alone: epoch k // N has an order of its own, and the
+augmentation draws from (seed, k). So a run that was killed and resumed sees what one that was never killed sees.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.backend import tf
+from registry.data import Example
+from registry.errors import ModelError
+from registry.training.augmentation import Augmentation, augment, fit
+
+__all__ = ["AnnotatedImages", "evaluation_batches", "training_batches"]
+
+
+class AnnotatedImages(Protocol):
+    """What a pipeline reads: `registry.data.Dataset`, `DigitsInPhotographs`, or any sequence of examples like them."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+
+    @property
+    def ignore_label(self) -> int:
+        """Mask value that is not counted."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Example: ...
+
+
+def training_batches(
+    data: AnnotatedImages,
+    *,
+    batch_size: int,
+    crop: tuple[int, int],
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+    start: int = 0,
+    shard: tuple[int, int] = (0, 1),
+) -> Any:
+    """Shuffled, augmented batches without end.
+
+    Args:
+        data: annotated images.
+        batch_size: images per batch, of all workers together.
+        crop: height and width of the results in pixels.
+        augmentation: what is varied; None takes the papers' defaults.
+        seed: of order and augmentation.
+        start: number of batches that were seen already.
+        shard: number of this worker and of how many; each takes its part of every batch.
+
+    Returns:
+        `tf.data.Dataset` of (float32 (batch, *crop, 3) in 0…255, integer mask (batch, *crop)).
+
+    Raises:
+        ModelError: the batch cannot be divided among the workers, or there are no images.
+    """
+    number, workers = shard
+    if batch_size < 1 or batch_size % workers or not 0 <= number < workers:
+        raise ModelError(
+            "a global batch must be divisible among its workers",
+            received=f"batch_size={batch_size}, worker {number} of {workers}",
+            repair="choose a multiple of the number of workers",
+        )
+    if not len(data):
+        raise ModelError("training needs at least one image", received="an empty data set")
+    settings = augmentation or Augmentation()
+    per_worker = batch_size // workers
+    order = _Order(len(data), seed)
+
+    def position(counter: Any) -> Any:
+        batch, slot = counter // per_worker, counter % per_worker
+        return (start + batch) * batch_size + number * per_worker + slot
+
+    def prepared(counter: Any) -> tuple[Any, Any]:
+        place = position(counter)
+        index = tf.numpy_function(order, [place], tf.int64, stateful=False)
+        image, mask = _read(data, index)
+        draw = tf.stack([tf.constant(seed, tf.int64), place])
+        # A seed is two words of 32 bits.
+        return augment(image, mask, tf.cast(draw % 2**31, tf.int32), settings, crop, data.ignore_label)
+
+    counters = tf.data.Dataset.counter(dtype=tf.int64)
+    examples = counters.map(prepared, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return _batched(examples, per_worker, drop_remainder=True)
+
+
+def evaluation_batches(data: AnnotatedImages, *, batch_size: int, size: tuple[int, int]) -> Any:
+    """Every image once, in order, scaled to fit and padded.
+
+    Args:
+        data: annotated images.
+        batch_size: images per batch; the last one may have fewer.
+        size: height and width in pixels.
+
+    Returns:
+        `tf.data.Dataset` of (float32 (batch, *size, 3) in 0…255, integer mask (batch, *size)).
+    """
+
+    def prepared(index: Any) -> tuple[Any, Any]:
+        image, mask = _read(data, index)
+        return fit(image, mask, size, data.ignore_label)
+
+    examples = tf.data.Dataset.range(len(data)).map(
+        prepared, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    return _batched(examples, batch_size, drop_remainder=False)
+
+
+class _Order:
+    """Position in a run → number of an example: every epoch a permutation of its own."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count, self._seed = count, seed
+        # One attribute for both, so that threads at the border of two epochs never see halves of a change.
+        self._latest: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+
+    def __call__(self, position: NDArray[np.int64]) -> np.int64:
+        epoch, place = divmod(int(position), self._count)
+        known, permutation = self._latest
+        if epoch != known:
+            permutation = np.random.default_rng((self._seed, epoch)).permutation(self._count)
+            self._latest = (epoch, permutation)
+        return np.int64(permutation[place])
+
+
+def _read(data: AnnotatedImages, index: Any) -> tuple[Any, Any]:
+    dtype = np.uint8 if max(data.num_classes - 1, data.ignore_label) < 256 else np.uint16
+
+    def decode(number: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Any]:
+        example = data[int(number)]
+        return example.image, example.mask.astype(dtype)
+
+    image, mask = tf.numpy_function(decode, [index], [tf.uint8, tf.as_dtype(dtype)], stateful=False)
+    image, mask = tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(mask, (None, None))
+    return tf.cast(image, tf.float32), mask[..., None]
+
+
+def _batched(examples: Any, batch_size: int, *, drop_remainder: bool) -> Any:
+    batches = examples.batch(batch_size, drop_remainder=drop_remainder)
+    return batches.map(lambda images, masks: (images, masks[..., 0])).prefetch(tf.data.AUTOTUNE)
