@@ -1,0 +1,127 @@
+"""Names of timm's and KerasHub's weights as the names of our layers. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from registry.weights.conversion import is_torch_layout, torch_layers
+from registry_mobilenet.architectures import Architecture, MobileNetV3, MobileNetV4
+
+__all__ = ["convert"]
+
+Arrays = Mapping[str, Sequence[Any]]
+
+# Parts of a V3 block by our name: timm's and KerasHub's. The first block has no expansion, and so other numbers.
+_TIMM = {
+    "expand": "conv_pw",
+    "expand/BatchNorm": "bn1",
+    "depthwise": "conv_dw",
+    "depthwise/BatchNorm": "bn2",
+    "squeeze_excite/Conv": "se.conv_reduce",
+    "squeeze_excite/Conv_1": "se.conv_expand",
+    "project": "conv_pwl",
+    "project/BatchNorm": "bn3",
+}
+_TIMM_FIRST = {
+    "depthwise": "conv_dw",
+    "depthwise/BatchNorm": "bn1",
+    "squeeze_excite/Conv": "se.conv_reduce",
+    "squeeze_excite/Conv_1": "se.conv_expand",
+    "project": "conv_pw",
+    "project/BatchNorm": "bn2",
+}
+_KERAS_HUB = {
+    "expand": "conv1",
+    "expand/BatchNorm": "bn1",
+    "depthwise": "conv2",
+    "depthwise/BatchNorm": "bn2",
+    "squeeze_excite/Conv": "se_conv_reduce",
+    "squeeze_excite/Conv_1": "se_conv_expand",
+    "project": "conv3",
+    "project/BatchNorm": "bn3",
+}
+_KERAS_HUB_FIRST = {
+    "depthwise": "conv1",
+    "depthwise/BatchNorm": "bn1",
+    "squeeze_excite/Conv": "squeeze_excite_conv_reduce",
+    "squeeze_excite/Conv_1": "squeeze_excite_conv_expand",
+    "project": "conv2",
+    "project/BatchNorm": "bn2",
+}
+
+
+def convert(architecture: Architecture, arrays: Arrays) -> Mapping[str, Sequence[Any]] | None:
+    """Name and arrange arrays of timm (V3, V4) or KerasHub (V3) as our layers have them.
+
+    Args:
+        architecture: of the variant.
+        arrays: what a file holds, in its own names.
+
+    Returns:
+        Layer → arrays; a name without a layer here stays as it is. None for names that need no conversion.
+    """
+    if is_torch_layout(arrays):
+        modules = torch_layers(arrays)
+        if isinstance(architecture, MobileNetV4):
+            return {module.replace(".", "_"): held for module, held in modules.items()}
+        if isinstance(architecture, MobileNetV3):
+            return _renamed(modules, _timm_names(architecture))
+    if isinstance(architecture, MobileNetV3) and "input_conv" in arrays:
+        names = _keras_hub_names(architecture)
+        renamed = _renamed(arrays, names)
+        return {
+            name: [_channelwise(held[0])] if name.endswith("/depthwise") else held
+            for name, held in renamed.items()
+        }
+    return None
+
+
+def _renamed(arrays: Arrays, names: Mapping[str, str]) -> dict[str, Sequence[Any]]:
+    return {names.get(name, name): held for name, held in arrays.items()}
+
+
+def _timm_names(architecture: MobileNetV3) -> dict[str, str]:
+    last = f"blocks.{len(architecture.stages())}.0"
+    names = {
+        "conv_stem": "Conv",
+        "bn1": "Conv/BatchNorm",
+        f"{last}.conv": "Conv_1",
+        f"{last}.bn1": "Conv_1/BatchNorm",
+    }
+    for stage, block, ours in _positions(architecture):
+        for part, theirs in (_TIMM if stage else _TIMM_FIRST).items():
+            names[f"blocks.{stage}.{block}.{theirs}"] = f"{ours}/{part}"
+    return names
+
+
+def _keras_hub_names(architecture: MobileNetV3) -> dict[str, str]:
+    last = f"block_{len(architecture.stages())}_0"
+    names = {
+        "input_conv": "Conv",
+        "input_batch_norm": "Conv/BatchNorm",
+        f"{last}_conv": "Conv_1",
+        f"{last}_bn": "Conv_1/BatchNorm",
+    }
+    for stage, block, ours in _positions(architecture):
+        for part, theirs in (_KERAS_HUB if stage else _KERAS_HUB_FIRST).items():
+            names[f"block_{stage}_{block}_{theirs}"] = f"{ours}/{part}"
+    return names
+
+
+def _positions(architecture: MobileNetV3) -> list[tuple[int, int, str]]:
+    """Stage, number within the stage, and our prefix, of each block."""
+    counted = [
+        (stage, block) for stage, blocks in enumerate(architecture.stages()) for block in range(len(blocks))
+    ]
+    return [
+        (stage, block, f"expanded_conv_{index}" if index else "expanded_conv")
+        for index, (stage, block) in enumerate(counted)
+    ]
+
+
+def _channelwise(kernel: Any) -> np.ndarray:
+    """KerasHub's depthwise kernels are those of grouped convolutions, (height, width, 1, channels)."""
+    return np.transpose(np.asarray(kernel), (0, 1, 3, 2))
