@@ -15,12 +15,15 @@ __all__ = ["conformance"]
 
 
 def conformance(
-    plugin: str, variants: Selection = "architectures", *, checks: Iterable[str] | None = None
+    plugin: str,
+    variants: Selection = "architectures",
+    *,
+    checks: Iterable[str] | None = None,
+    rest: bool = True,
 ) -> type:
     """Make a test class that holds a plugin to its promises, for a name that starts with `Test`.
 
-    Each check of each variant is a test of its own, `test_promise[tinynet-atrous]`, so that `-k` selects. The
-    variants that are not among `variants` are checked too, by the checks that only look at descriptions and graphs.
+    Each check of each variant is a test of its own, `test_promise[tinynet-atrous]`, so that `-k` selects.
 
     A variant's `EncoderSpec.exclusions` become expected failures with their reason; one that passes is a failure.
 
@@ -29,6 +32,8 @@ def conformance(
         variants: which variants run every check: `architectures` (the smallest of each paper), `smallest` (one),
             `all`, or names with `*` and `?` as wildcards.
         checks: names of checks, keys of `CHECKS`; None takes all.
+        rest: whether the plugin's other variants are checked too, by those checks that only look at descriptions
+            and graphs.
 
     Returns:
         The class.
@@ -46,7 +51,7 @@ def conformance(
         pytest.param(variant, name, id=f"{variant}-{name}")
         for variant in select_variants(plugin, "all")
         for name in names
-        if variant in chosen or (CHECKS[name].light and name != "imports")
+        if variant in chosen or (rest and CHECKS[name].light and name != "imports")
     ]
 
     class Conformance:

@@ -52,8 +52,10 @@ def run_check(plugin: str, variant: str, check: str) -> Outcome:
     spec = load_plugin(plugin).encoder(variant)
     findings: list[Finding] = []
     notes: list[str] = []
+    # Outside of `try`: what fails here is atrous, not the plugin.
+    function, subject = CHECKS[check].function(), _subject(plugin, variant)
     try:
-        for said in CHECKS[check].function()(_subject(plugin, variant)):
+        for said in function(subject):
             if isinstance(said, Note):
                 notes.append(said.text)
             else:
