@@ -35,7 +35,8 @@ def build(
     Args:
         preset: name in the catalog, path of a YAML file, mapping, or a KerasHub preset directory or handle.
         weights: `"default"` takes the preset's own: of the whole model if it has them, else the encoder's;
-            None leaves all fresh; else a handle (`kaggle://…`, `hf://…`) or the path of a preset directory.
+            None leaves all fresh; else a handle (`kaggle://…`, `hf://…`, `https://…#sha256=…`), the path of a preset
+            directory, or of a file that names its layers, as `model.save_weights("x.h5")` writes it.
         encoder_weights: what the encoder starts with where the whole model has no weights. `"default"`: the preset's
             choice, else the encoder's source `imagenet`; None: fresh ones. A name among the encoder's weight sources,
             a handle or a path loads the encoder alone, and no weights of the whole model.

@@ -6,7 +6,7 @@ import inspect
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from registry.discovery import find_encoder
 from registry.errors import ModelError, RegistryWarning, nearest
 from registry.models.deeplab_v3 import CLASSIFIER, DeepLabV3ImageSegmenter
 from registry.pyramid import EncoderSpec
-from registry.weights import keras_hub
+from registry.weights.arrays import Arrays
 from registry.weights.assignment import WeightsReport, assign
 from registry.weights.handles import is_handle
+from registry.weights.opening import open_weights
 
 __all__ = ["load_encoder_weights", "load_weights"]
 
@@ -59,9 +60,7 @@ def load_weights(
     if weights is None:
         return None
     if weights != "default":
-        return _load_segmentation_weights(
-            model, keras_hub.open_preset(weights), head_may_differ=head_may_differ
-        )
+        return _load_segmentation_weights(model, _open(weights), head_may_differ=head_may_differ)
     return _load_default(model, spec, encoder_weights, head_may_differ=head_may_differ)
 
 
@@ -74,13 +73,13 @@ def _load_default(
 ) -> WeightsReport | None:
     declared = model.preset_config.weights
     if declared.segmentation is not None:
-        preset = keras_hub.open_preset(declared.segmentation)
+        opened = _open(declared.segmentation)
         # A preset derived from this one may have other classes: it inherits the handle, not the classifier.
-        classes = _number_of_classes(preset.head_arrays())
+        classes = _number_of_classes(opened.head)
         if not head_may_differ and classes not in (None, model.num_classes):
             _warn(f"{model.name} has other classes than its weights: {CLASSIFIER} starts with fresh weights")
             head_may_differ = True
-        return _load_segmentation_weights(model, preset, head_may_differ=head_may_differ)
+        return _load_segmentation_weights(model, opened, head_may_differ=head_may_differ)
     if encoder_weights is None:
         return None
     source = declared.encoder or (_DEFAULT_SOURCE if _DEFAULT_SOURCE in spec.weights else None)
@@ -103,21 +102,37 @@ def _load_encoder_of(model: DeepLabV3ImageSegmenter, source: str | os.PathLike[s
     return replace(report, fresh=fresh)
 
 
+@dataclass(frozen=True)
+class _SegmentationWeights:
+    source: str
+    body: Arrays
+    head: Arrays
+
+
+def _open(source: str | os.PathLike[str]) -> _SegmentationWeights:
+    """Open weights of a whole model; those of the classifier apart, since it may stay fresh."""
+    opened = open_weights(source)
+    if opened.preset is not None:
+        return _SegmentationWeights(opened.source, opened.arrays, opened.preset.head_arrays())
+    body = {name: arrays for name, arrays in opened.arrays.items() if name != CLASSIFIER}
+    head = {name: arrays for name, arrays in opened.arrays.items() if name == CLASSIFIER}
+    return _SegmentationWeights(opened.source, body, head)
+
+
 def _load_segmentation_weights(
-    model: DeepLabV3ImageSegmenter, preset: keras_hub.KerasHubPreset, *, head_may_differ: bool
+    model: DeepLabV3ImageSegmenter, opened: _SegmentationWeights, *, head_may_differ: bool
 ) -> WeightsReport:
-    arrays, head = preset.backbone_arrays(), preset.head_arrays()
-    layers = list(model.layers)
+    arrays, layers = opened.body, list(model.layers)
     fresh: tuple[str, ...] = ()
-    classes = _number_of_classes(head)
+    classes = _number_of_classes(opened.head)
     if classes == model.num_classes or (classes is not None and not head_may_differ):
-        arrays |= head
+        arrays = {**arrays, **opened.head}
     else:
         layers = [layer for layer in layers if layer.name != CLASSIFIER]
         fresh = (CLASSIFIER,)
         if not head_may_differ:
-            _warn(f"{preset.source} holds no classifier: {CLASSIFIER} starts with fresh weights")
-    return replace(assign(layers, arrays, source=preset.source), fresh=fresh)
+            _warn(f"{opened.source} holds no classifier: {CLASSIFIER} starts with fresh weights")
+    return replace(assign(layers, arrays, source=opened.source), fresh=fresh)
 
 
 def load_encoder_weights(
@@ -148,12 +163,12 @@ def load_encoder_weights(
             received=name,
             repair=nearest(name, spec.weights),
         )
-    preset = keras_hub.open_preset(spec.weights.get(name, name))
-    arrays = loaded.convert_weights(spec.name, name, preset.backbone_arrays())
-    return assign(layers, arrays, source=preset.source, unused=spec.unused_weights)
+    opened = open_weights(spec.weights.get(name, name), declared=name in spec.weights)
+    arrays = loaded.convert_weights(spec.name, name, opened.arrays)
+    return assign(layers, arrays, source=opened.source, unused=spec.unused_weights)
 
 
-def _number_of_classes(head: keras_hub.Arrays) -> int | None:
+def _number_of_classes(head: Arrays) -> int | None:
     return head[CLASSIFIER][0].shape[-1] if CLASSIFIER in head else None
 
 

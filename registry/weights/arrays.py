@@ -30,10 +30,12 @@ class StoredArray:
     Args:
         shape: its shape, known without reading.
         read: reads it; the result has that shape.
+        dtype: type of its values, where known without reading.
     """
 
     shape: tuple[int, ...]
     read: Callable[[], np.ndarray]
+    dtype: np.dtype | None = None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Read it, as NumPy's protocol asks."""
@@ -51,9 +53,8 @@ class StoredArray:
             *axes: a permutation of the axes; none of them reverses their order.
         """
         order = axes or tuple(reversed(range(self.ndim)))
-        return StoredArray(
-            tuple(self.shape[axis] for axis in order), lambda: np.transpose(self.read(), order)
-        )
+        shape = tuple(self.shape[axis] for axis in order)
+        return StoredArray(shape, lambda: np.transpose(self.read(), order), self.dtype)
 
     def reshape(self, *shape: int) -> StoredArray:
         """The same values in another shape, still unread.
@@ -63,11 +64,11 @@ class StoredArray:
         """
         if np.prod(shape, dtype=int) != np.prod(self.shape, dtype=int):
             raise ValueError(f"cannot reshape {self.shape} into {shape}")
-        return StoredArray(tuple(shape), lambda: np.reshape(self.read(), shape))
+        return StoredArray(tuple(shape), lambda: np.reshape(self.read(), shape), self.dtype)
 
 
 def stored(array: Any) -> StoredArray:
     """Any array as a `StoredArray`; one of these is returned as it is."""
     if isinstance(array, StoredArray):
         return array
-    return StoredArray(tuple(array.shape), lambda: np.asarray(array))
+    return StoredArray(tuple(array.shape), lambda: np.asarray(array), getattr(array, "dtype", None))

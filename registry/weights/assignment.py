@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from registry.errors import WeightsMismatchError
+from registry.weights.arrays import HasShape
 
 __all__ = ["WeightsReport", "assign"]
 
 _LISTED = 12
-
-
-class HasShape(Protocol):
-    """An array, or what becomes one when NumPy asks for it."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Known without reading the values."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +52,8 @@ def assign(
         What was loaded.
 
     Raises:
-        WeightsMismatchError: a layer has no arrays, arrays have no layer, or shapes differ; lists all of them.
-            No variable has been changed then.
+        WeightsMismatchError: a layer has no arrays, arrays have no layer, shapes differ, or integers are offered for
+            floating-point variables; lists all of them. No variable has been changed then.
     """
     targets = {layer.name: layer.weights for layer in layers if layer.weights}
     problems = _problems(targets, arrays, frozenset(unused))
@@ -86,20 +79,30 @@ def _problems(
     missing = [name for name in targets if name not in arrays]
     extra = [name for name in arrays if name not in targets and name not in unused]
     mis_shaped = []
+    integers = []
     for name in targets.keys() & arrays.keys():
         expected = [tuple(variable.shape) for variable in targets[name]]
         received = [tuple(array.shape) for array in arrays[name]]
         if expected != received:
             mis_shaped.append(f"{name} (model {_shapes(expected)}, weights {_shapes(received)})")
+        elif any(map(_is_mistyped, targets[name], arrays[name])):
+            # A cast would succeed, and quantized kernels without their scales would run.
+            integers.append(name)
     return [
         f"{title}: {_listed(sorted(names))}"
         for title, names in (
             ("missing from the weights", missing),
             ("not in the model", extra),
             ("of another shape", mis_shaped),
+            ("integers, where the model computes in floating point", integers),
         )
         if names
     ]
+
+
+def _is_mistyped(variable: Any, array: HasShape) -> bool:
+    dtype = getattr(array, "dtype", None)
+    return dtype is not None and variable.dtype.is_floating and np.dtype(dtype).kind in "biuc"
 
 
 def _shapes(shapes: Sequence[tuple[int, ...]]) -> str:

@@ -1,28 +1,71 @@
-"""From a handle to files in a local directory, by the hubs' own clients and caches.
+"""From a handle to files on this machine, by the hubs' own clients and caches.
 
-`kaggle://owner/model/framework/variation/version` and `hf://user/model[@revision]`; anything else is a path. A
-client is imported only when its handle is used. Nothing here imports TensorFlow.
+Directories: `kaggle://owner/model/framework/variation/version` and `hf://user/model[@revision]`. Single files:
+`hf://user/model[@revision]/file` and `https://host/file#sha256=<hex>`. Anything else is a path. A client is imported
+only when its handle is used. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from registry.errors import EnvironmentUnsupportedError, WeightsUnavailableError
+from registry.weights.downloads import Digest, download, require_digest, split_digest, unavailable
 
-__all__ = ["SCHEMES", "fetch_directory", "is_handle"]
+__all__ = ["SCHEMES", "fetch_directory", "fetch_file", "is_file_handle", "is_handle"]
 
+_INSTEAD = "download it by other means and pass its path"
 # Seconds that a hub may take to answer a request for metadata.
 _METADATA_TIMEOUT = 5
 
 
+# A revision is a branch, tag or commit; only pull requests and conversions have slashes in theirs.
+_HF_FILE = re.compile(
+    r"(?P<repository>[^/@]+/[^/@]+)(?:@(?P<revision>refs/(?:pr|convert)/[^/]+|(?!refs/)[^/]+))?/(?P<file>.+)"
+)
+_HTTP = ("https", "http")
+
+
 def is_handle(text: object) -> bool:
-    """Whether a text is a handle on a hub rather than a path."""
-    return isinstance(text, str) and text.split("://", 1)[0] in SCHEMES and "://" in text
+    """Whether a text is a handle rather than a path."""
+    return isinstance(text, str) and "://" in text and text.split("://", 1)[0] in (*SCHEMES, *_HTTP)
+
+
+def is_file_handle(text: object) -> bool:
+    """Whether a text is the handle of a single file."""
+    if not is_handle(text):
+        return False
+    scheme, _, rest = str(text).partition("://")
+    return scheme in _HTTP or (scheme == "hf" and _HF_FILE.fullmatch(rest) is not None)
+
+
+def fetch_file(handle: str, *, declared: bool) -> Path:
+    """Bring the file of a handle onto this machine, from a cache where one has it.
+
+    Args:
+        handle: `hf://user/model[@revision]/file`, `https://host/file`; `#sha256=<hex>` states its hash.
+        declared: whether a plugin's `EncoderSpec` names it. Plugins are trusted: theirs may state an MD5, which is
+            what tf-keras publishes, or none, as most of its sources; a preset's or a user's `https://` must state a
+            SHA-256.
+
+    Returns:
+        The file, whose hash is the stated one.
+
+    Raises:
+        WeightsUnavailableError: the handle is malformed or states too little, or the file cannot be fetched.
+        WeightsFormatError: the file is not the one whose hash is stated.
+        EnvironmentUnsupportedError: the hub's client is not installed.
+    """
+    address, digest = split_digest(handle)
+    scheme, _, rest = address.partition("://")
+    if scheme == "hf":
+        return _fetch_hf_file(handle, rest, digest)
+    return download(handle, address, digest, declared=declared)
 
 
 def fetch_directory(
@@ -43,14 +86,14 @@ def fetch_directory(
         WeightsUnavailableError: the handle is malformed, or a required file is absent or cannot be fetched.
         EnvironmentUnsupportedError: the hub's client is not installed.
     """
-    if is_handle(handle):
-        scheme, _, rest = str(handle).partition("://")
+    scheme, separator, rest = str(handle).partition("://")
+    if isinstance(handle, str) and separator and scheme in SCHEMES:
         return SCHEMES[scheme](str(handle), rest, tuple(required), tuple(optional))
     if isinstance(handle, str) and "://" in handle:
         raise WeightsUnavailableError(
-            f"a weights handle starts with {' or '.join(f'{scheme}://' for scheme in SCHEMES)}, or is a path",
+            f"the handle of a preset directory starts with {' or '.join(f'{scheme}://' for scheme in SCHEMES)}",
             received=handle,
-            repair="download it and pass the local path",
+            repair="download the directory and pass its path; single files hold weights of an encoder: encoder_weights",
         )
     return _local(Path(handle), tuple(required))
 
@@ -126,8 +169,34 @@ def _fetch_hf(handle: str, rest: str, required: tuple[str, ...], optional: tuple
             )
         )
     except Exception as error:
-        raise _unavailable(handle, error, cache="HF_HOME (or HF_HUB_CACHE)") from error
+        raise unavailable(handle, error, cache="HF_HOME (or HF_HUB_CACHE)") from error
     return _local(directory, required)
+
+
+def _fetch_hf_file(handle: str, rest: str, digest: Digest | None) -> Path:
+    match = _HF_FILE.fullmatch(rest)
+    if match is None or ".." in match["file"].split("/"):
+        raise WeightsUnavailableError(
+            "the handle of a file on Hugging Face is hf://user/model/file, optionally with @revision after the model",
+            received=handle,
+            repair="copy user/model and the file's name from the model's page",
+        )
+    client = _client("huggingface_hub", "hf", handle)
+    try:
+        path = Path(
+            client.hf_hub_download(
+                match["repository"],
+                match["file"],
+                revision=match["revision"],
+                etag_timeout=_METADATA_TIMEOUT,
+                library_name="atrous",
+            )
+        )
+    except Exception as error:
+        raise unavailable(handle, error, cache="HF_HOME (or HF_HUB_CACHE)", instead=_INSTEAD) from error
+    if digest is not None:
+        require_digest(path, digest, handle)
+    return path
 
 
 def _first_available(handle: str, names: list[str], fetch_file: Callable[[str], Path], *, cache: str) -> Path:
@@ -137,19 +206,7 @@ def _first_available(handle: str, names: list[str], fetch_file: Callable[[str], 
             return fetch_file(name)
         except Exception as error:
             failures.append(error)
-    raise _unavailable(handle, failures[0], cache=cache) from failures[0]
-
-
-def _unavailable(handle: str, error: BaseException, *, cache: str) -> WeightsUnavailableError:
-    cause = " ".join(str(error).split())
-    return WeightsUnavailableError(
-        f"the weights at {handle} could not be fetched",
-        received=f"{type(error).__name__}: {cause[:300]}",
-        repair=(
-            "check the network and the handle; or pass weights='path/to/preset_directory'; or fill the cache "
-            f"({cache}) on a machine with network; or build with weights=None for fresh weights"
-        ),
-    )
+    raise unavailable(handle, failures[0], cache=cache) from failures[0]
 
 
 def _client(module: str, extra: str, handle: str) -> ModuleType:

@@ -15,36 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from registry.errors import WeightsFormatError
+from registry.weights.arrays import StoredArray
 from registry.weights.handles import fetch_directory
+from registry.weights.hdf5 import check_links, reading, stored_dataset
 
-__all__ = ["Arrays", "KerasHubPreset", "StoredArray", "is_preset_directory", "open_preset"]
-
-
-@dataclass(frozen=True)
-class StoredArray:
-    """An array in an HDF5 file, read each time it is asked for: a model and its weights need not both be in memory.
-
-    Args:
-        path: the file.
-        key: where the array is in it.
-        shape: its shape, known without reading.
-    """
-
-    path: Path
-    key: str
-    shape: tuple[int, ...]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Read it, as NumPy's protocol asks."""
-        with h5py.File(self.path, "r") as file:
-            return np.asarray(file[self.key][()], dtype=dtype)
-
-
-# Layer name → its arrays in the order of the layer's variables.
-Arrays = dict[str, list[StoredArray]]
+__all__ = ["KerasHubPreset", "is_preset_directory", "open_preset"]
 
 _WEIGHTS, _SHARDS = "model.weights.h5", "model.weights.json"
 _TASK, _TASK_WEIGHTS = "task.json", "task.weights.h5"
@@ -77,7 +54,7 @@ class KerasHubPreset:
         """Whether the directory holds a classifier's weights."""
         return self.task is not None and (self.directory / _TASK_WEIGHTS).is_file()
 
-    def backbone_arrays(self) -> Arrays:
+    def backbone_arrays(self) -> dict[str, list[StoredArray]]:
         """Arrays of the backbone by layer name.
 
         Layers under `image_encoder/` are left out: they belong to the encoder but not to the pyramid (the last
@@ -88,7 +65,7 @@ class KerasHubPreset:
         """
         return _merged(self._weight_files(), skip="image_encoder/")
 
-    def head_arrays(self) -> Arrays:
+    def head_arrays(self) -> dict[str, list[StoredArray]]:
         """Arrays of the classifier by layer name; optimizer slots are left out."""
         if not self.has_head:
             return {}
@@ -214,7 +191,7 @@ def open_preset(source: str | os.PathLike[str], *, weights: bool = True) -> Kera
     return preset
 
 
-def _merged(paths: list[Path], *, skip: str) -> Arrays:
+def _merged(paths: list[Path], *, skip: str) -> dict[str, list[StoredArray]]:
     """Read the arrays of one or several files by layer name.
 
     A layer's variables may be spread over shards. Where a shard begins with a layer, the attribute with its name
@@ -227,14 +204,28 @@ def _merged(paths: list[Path], *, skip: str) -> Arrays:
         names |= file_names
         for group, number, array in file_variables:
             variables.setdefault(group, {})[number] = array
-    arrays: Arrays = {}
+    arrays: dict[str, list[StoredArray]] = {}
     for group, numbered in variables.items():
-        name = names.get(group)
+        name = _layer_name(group, names)
         if name is None or name in arrays:
             why = "belongs to no named layer" if name is None else f"repeats the layer name {name!r}"
             raise _malformed(paths[0], f"the group {group!r} {why}")
         arrays[name] = [numbered[number] for number in sorted(numbered)]
     return arrays
+
+
+def _layer_name(group: str, names: Mapping[str, str]) -> str | None:
+    """Name of the layer of a `vars` group; a layer inside another has the path from there, `encoder_0_0/attn/q`.
+
+    Keras numbers the inner ones in the order of their making, so that their own names tell nothing.
+    """
+    parts = group.split("/")
+    if "layers" in parts:
+        end = len(parts) - parts[::-1].index("layers") + 1
+        outer, inner = names.get("/".join([*parts[:end], "vars"])), parts[end:-1]
+        if outer is not None and inner:
+            return "/".join([outer, *inner])
+    return names.get(group)
 
 
 def _read_weights(path: Path, skip: str) -> tuple[dict[str, str], list[tuple[str, int, StoredArray]]]:
@@ -251,29 +242,19 @@ def _read_weights(path: Path, skip: str) -> tuple[dict[str, str], list[tuple[str
             group, _, number = key.rpartition("/")
             if not group.endswith("vars") or not number.isdigit():
                 raise _malformed(path, f"the array {key!r} belongs to no layer")
-            _require_finite_floats(path, key, item)
-            variables.append((group, int(number), StoredArray(path, key, tuple(item.shape))))
-        elif "name" in item.attrs:
+            if item.dtype.kind != "f":
+                raise _malformed(path, f"the array {key!r} has dtype {item.dtype}, not a float")
+            variables.append((group, int(number), stored_dataset(path, item, _malformed)))
+            return
+        check_links(path, item, _malformed)
+        if "name" in item.attrs:
             name = item.attrs["name"]
             names[key] = name.decode() if isinstance(name, bytes) else str(name)
 
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-    except WeightsFormatError:
-        raise
-    except (
-        Exception
-    ) as error:  # a damaged file surfaces as any of OSError, KeyError, RuntimeError, ValueError, …
-        raise _malformed(path, f"{type(error).__name__}: {error}") from error
+    with reading(path, _malformed) as file:
+        check_links(path, file, _malformed)
+        file.visititems(visit)
     return names, variables
-
-
-def _require_finite_floats(path: Path, key: str, dataset: Any) -> None:
-    if dataset.dtype.kind != "f":
-        raise _malformed(path, f"the array {key!r} has dtype {dataset.dtype}, not a float")
-    if not np.isfinite(dataset[()]).all():
-        raise _malformed(path, f"the array {key!r} holds NaN or Inf")
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
