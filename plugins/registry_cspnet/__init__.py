@@ -1,25 +1,43 @@
-"""CSPNet encoders."""
+"""CSPNet encoders: CSPDarkNet, CSPResNet, CSPResNeXt and DarkNet, with KerasHub's layer names and numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from registry.hookspecs import hookimpl
 from registry.pyramid import EncoderSpec
+from registry_cspnet.variants import SPECS, architecture_of
 
 REGISTRY_API_VERSION = 1
 
-__all__ = ["REGISTRY_API_VERSION", "registry_build_encoder", "registry_encoders"]
+__all__ = [
+    "REGISTRY_API_VERSION",
+    "registry_build_encoder",
+    "registry_convert_weights",
+    "registry_encoders",
+]
 
 
 @hookimpl
 def registry_encoders() -> Iterable[EncoderSpec]:
-    """Describe the variants."""
-    return ()
+    """Describe the CSPNet variants."""
+    return SPECS
 
 
 @hookimpl
 def registry_build_encoder(variant: str, inputs: Any, output_stride: int, options: Any) -> Mapping[str, Any]:
-    """Append the encoder of that name to `inputs`."""
-    raise NotImplementedError(variant)
+    """Append the CSPNet of that name to `inputs`."""
+    from registry_cspnet.graph import cspnet_pyramid
+
+    return cspnet_pyramid(inputs, architecture_of(variant, options), output_stride=output_stride)
+
+
+@hookimpl
+def registry_convert_weights(
+    variant: str, source: str, arrays: Mapping[str, Sequence[Any]]
+) -> Mapping[str, Sequence[Any]] | None:
+    """Rename timm's parameters to our layers; KerasHub's arrays are named after them already."""
+    from registry_cspnet.conversion import from_timm, is_timm
+
+    return from_timm(arrays) if is_timm(arrays) else None
