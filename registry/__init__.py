@@ -19,6 +19,8 @@ __version__ = "0.1.0"
 
 # Public name → module that defines it, imported on first use.
 _HOMES = {
+    "ArchitectureConfig": "registry.architecture",
+    "ArchitectureSpec": "registry.architecture",
     "Backbone": "registry.assembly",
     "DeepLabV3Backbone": "registry.assembly",
     "DeepLabV3ImageSegmenter": "registry.assembly",
@@ -26,6 +28,7 @@ _HOMES = {
     "ImageSegmenter": "registry.assembly",
     "Normalization": "registry.pyramid",
     "PyramidEncoder": "registry.assembly",
+    "PyramidSegmenter": "registry.assembly",
     "RegistryError": "registry.errors",
     "RegistryWarning": "registry.errors",
     "SegmentationPreprocessor": "registry.assembly",
@@ -35,6 +38,7 @@ _HOMES = {
     "describe": "registry.catalog",
     "export": "registry.exporting",
     "hookimpl": "registry.hookspecs",
+    "list_architectures": "registry.discovery",
     "list_encoders": "registry.discovery",
     "list_plugins": "registry.discovery",
     "list_presets": "registry.catalog",
@@ -46,11 +50,14 @@ __all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - the keys are strin
 
 # The redundant aliases tell type checkers that these names are exported.
 if TYPE_CHECKING:
+    from registry.architecture import ArchitectureConfig as ArchitectureConfig
+    from registry.architecture import ArchitectureSpec as ArchitectureSpec
     from registry.assembly import Backbone as Backbone
     from registry.assembly import DeepLabV3Backbone as DeepLabV3Backbone
     from registry.assembly import DeepLabV3ImageSegmenter as DeepLabV3ImageSegmenter
     from registry.assembly import ImageSegmenter as ImageSegmenter
     from registry.assembly import PyramidEncoder as PyramidEncoder
+    from registry.assembly import PyramidSegmenter as PyramidSegmenter
     from registry.assembly import SegmentationPreprocessor as SegmentationPreprocessor
     from registry.assembly import build as build
     from registry.assembly import build_encoder as build_encoder
@@ -58,6 +65,7 @@ if TYPE_CHECKING:
     from registry.catalog import describe as describe
     from registry.catalog import list_presets as list_presets
     from registry.catalog import preset_schema as preset_schema
+    from registry.discovery import list_architectures as list_architectures
     from registry.discovery import list_encoders as list_encoders
     from registry.discovery import list_plugins as list_plugins
     from registry.errors import RegistryError as RegistryError

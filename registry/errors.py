@@ -4,13 +4,14 @@ Every message states the rule, the value received and the repair::
 
     RegistryError
     ├── EnvironmentUnsupportedError      TensorFlow, tf-keras or an extra is absent or out of range
-    ├── PluginError                      an encoder plugin cannot serve
+    ├── PluginError                      a plugin cannot serve
     │   ├── UnknownPluginError           no installed distribution offers that name
     │   ├── DuplicatePluginError         two distributions claim one name
     │   ├── BlockedPluginError           switched off by ATROUS_PLUGINS or ATROUS_BLOCK_PLUGINS
     │   └── BrokenPluginError            raised on import, wrong API version, misspelt hook
     ├── UnknownEncoderError              the plugin exists, the variant does not
     ├── PyramidContractError             an encoder did not deliver the pyramid it promised
+    ├── SegmenterContractError           an architecture did not deliver a segmenter
     ├── CatalogError                     a preset cannot be read
     │   ├── UnknownPresetError           no preset root holds that name
     │   ├── DuplicatePresetError         two files claim one preset name
@@ -52,6 +53,7 @@ __all__ = [
     "PyramidContractError",
     "RegistryError",
     "RegistryWarning",
+    "SegmenterContractError",
     "UnknownEncoderError",
     "UnknownPluginError",
     "UnknownPresetError",
@@ -91,11 +93,11 @@ class EnvironmentUnsupportedError(RegistryError, ImportError):
 
 
 class PluginError(RegistryError):
-    """An encoder plugin cannot serve."""
+    """A plugin cannot serve."""
 
 
 class UnknownPluginError(PluginError, LookupError):
-    """No installed distribution offers an encoder plugin of that name."""
+    """No installed distribution offers a plugin of that name."""
 
 
 class DuplicatePluginError(PluginError):
@@ -116,6 +118,10 @@ class UnknownEncoderError(RegistryError, LookupError):
 
 class PyramidContractError(RegistryError, ValueError):
     """An encoder did not deliver the feature pyramid that it promised."""
+
+
+class SegmenterContractError(RegistryError, ValueError):
+    """An architecture did not deliver a segmenter: logits per class and pixel of the input, in one flat graph."""
 
 
 class CatalogError(RegistryError):

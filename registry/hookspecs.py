@@ -1,11 +1,13 @@
 """Every hook of atrous, on one screen.
 
-A plugin is a module (or object) named by an entry point of the group `registry.encoders`. The entry point's
-name is the word that presets write under `encoder.plugin`. The module is imported when its plugin is asked
-for, and when encoders or presets are listed, so it must not import TensorFlow at its top level.
+A plugin is a module (or object) named by an entry point. In the group `registry.encoders` the entry point's name is
+the word that presets write under `encoder.plugin`, in `registry.architectures` the one under `architecture.name`. The
+module is imported when its plugin is asked for, and when encoders, architectures or presets are listed, so it must
+not import TensorFlow at its top level.
 
-A plugin states the API it was written for with `REGISTRY_API_VERSION = 1`; absent means 1. It implements both
-encoder hooks, or only `registry_preset_roots`. docs/write-a-plugin.md goes through each with an example.
+A plugin states the API it was written for with `REGISTRY_API_VERSION = 1`; absent means 1. An encoder plugin
+implements both encoder hooks, or only `registry_preset_roots`; an architecture plugin both architecture hooks. One
+module may serve both groups, and several entry points.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 
 import pluggy
 
+from registry.architecture import ArchitectureConfig, ArchitectureSpec, SegmenterArguments
 from registry.pyramid import EncoderSpec
 
 __all__ = ["API_VERSION", "hookimpl", "hookspec"]
@@ -67,6 +70,33 @@ def registry_convert_weights(  # type: ignore[empty-body]
     Returns:
         Layer name → list of arrays in the order of the layer's variables. What the encoder has no layer for stays in,
         unless its absence is intended: it is then reported, not lost. None if nothing is to be converted.
+    """
+
+
+@hookspec
+def registry_architectures() -> Iterable[ArchitectureSpec]:  # type: ignore[empty-body]
+    """Describe every architecture of the plugin. Called once, on loading; must not import TensorFlow.
+
+    An entry point of the group `registry.architectures` must bear the name of one of them.
+    """
+
+
+@hookspec(firstresult=True)
+def registry_build_segmenter(
+    architecture: str, encoder: Any, config: ArchitectureConfig, arguments: SegmenterArguments
+) -> Any:
+    """Extend the encoder's flat functional graph to a segmenter.
+
+    Args:
+        architecture: name of one of the plugin's `ArchitectureSpec`s.
+        encoder: functional `tf_keras.Model`. `encoder.pyramid_outputs` maps each level to its `KerasTensor`,
+            `encoder.level_strides` to its stride; the levels that the spec reads are among them.
+        config: instance of the spec's `config` model.
+        arguments: classes, activation, preprocessor and name, whatever the architecture.
+
+    Returns:
+        `registry.models.segmenter.PyramidSegmenter(encoder, logits, arguments)`, where `logits` is a `KerasTensor`
+        (batch, height ÷ stride, width ÷ stride, num_classes) at any integer stride.
     """
 
 

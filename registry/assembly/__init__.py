@@ -2,9 +2,11 @@
 
 from registry.assembly.building import build, build_encoder, load_model, model_from_preset
 from registry.assembly.encoder import PyramidEncoder
+from registry.assembly.segmenter import restore
 from registry.models.base import Backbone, ImageSegmenter
 from registry.models.deeplab_v3 import DeepLabV3Backbone, DeepLabV3ImageSegmenter
 from registry.models.preprocessing import SegmentationPreprocessor
+from registry.models.segmenter import PyramidSegmenter
 
 __all__ = [
     "Backbone",
@@ -12,9 +14,11 @@ __all__ = [
     "DeepLabV3ImageSegmenter",
     "ImageSegmenter",
     "PyramidEncoder",
+    "PyramidSegmenter",
     "SegmentationPreprocessor",
     "build",
     "build_encoder",
     "load_model",
     "model_from_preset",
+    "restore",
 ]

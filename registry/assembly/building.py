@@ -13,8 +13,7 @@ from registry.backend import keras
 from registry.catalog import resolve
 from registry.discovery import find_encoder, list_encoders
 from registry.errors import ModelError, UnknownEncoderError, WeightsFormatError, nearest
-from registry.models.base import Backbone, RegistryModel
-from registry.models.deeplab_v3 import DeepLabV3ImageSegmenter
+from registry.models.base import Backbone, ImageSegmenter, RegistryModel
 from registry.weights import keras_hub
 from registry.weights.handles import is_handle
 
@@ -29,7 +28,7 @@ def build(
     num_classes: int | None = None,
     image_shape: Sequence[int | None] | None = None,
     **overrides: Any,
-) -> DeepLabV3ImageSegmenter:
+) -> ImageSegmenter:
     """Build a segmentation model.
 
     Args:
@@ -47,12 +46,14 @@ def build(
 
     Returns:
         A flat functional `tf_keras.Model`, (batch, height, width, 3) → logits (batch, height, width,
-        num_classes). `preset_config` holds the resolved configuration, `weights_report` what was loaded,
+        num_classes), of the class that its architecture builds: `DeepLabV3ImageSegmenter`, or `PyramidSegmenter`
+        for the others. `preset_config` holds the resolved configuration, `weights_report` what was loaded,
         `preprocessor` how pixels in 0…255 become inputs; `predict` applies it.
 
     Raises:
         CatalogError: the preset is unknown or wrong.
-        PluginError, UnknownEncoderError, PyramidContractError: the encoder cannot serve.
+        PluginError, UnknownEncoderError: the encoder or the architecture cannot serve.
+        PyramidContractError, SegmenterContractError: one of them did not deliver what it promised.
         ModelError: the parts do not fit together, or `weights` and `encoder_weights` are both named.
         WeightsError: the weights cannot be fetched, read or assigned; nothing is loaded half.
     """
@@ -138,7 +139,8 @@ def model_from_preset(
         if keras_hub.is_preset_directory(preset) or is_handle(preset):
             # A directory may hold a backbone only; its classifier is not wanted here.
             kwargs.setdefault("num_classes", 1)
-        model: Any = build(preset, weights=weights, **kwargs).backbone
+        model: Any = build(preset, weights=weights, **kwargs)
+        model = getattr(model, "backbone", model)
     else:
         model = build(preset, weights=weights, **kwargs)
     if not isinstance(model, cls):

@@ -12,7 +12,7 @@ from registry.discovery import LoadedPlugin, find_encoder
 from registry.errors import ModelError, PyramidContractError, nearest
 from registry.models.base import Backbone, untracked
 from registry.models.encoder import attach_pyramid, pyramid_shapes
-from registry.pyramid import EncoderSpec, check_pyramid
+from registry.pyramid import EncoderSpec, check_pyramid, reported_stride
 
 __all__ = ["PyramidEncoder"]
 
@@ -77,6 +77,11 @@ class PyramidEncoder(Backbone):
     def output_stride(self) -> int:
         """Stride of the deepest level."""
         return int(self._arguments["output_stride"])
+
+    @property
+    def level_strides(self) -> dict[str, int]:
+        """Stride of each level, as the contract has it."""
+        return {level: reported_stride(level, self.output_stride) for level in self.pyramid_outputs}
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, JSON-ready."""

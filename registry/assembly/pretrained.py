@@ -12,7 +12,7 @@ from typing import Any
 
 from registry.discovery import find_encoder
 from registry.errors import ModelError, RegistryWarning, nearest
-from registry.models.deeplab_v3 import CLASSIFIER, DeepLabV3ImageSegmenter
+from registry.models.base import CLASSIFIER, ImageSegmenter
 from registry.pyramid import EncoderSpec
 from registry.weights.arrays import Arrays
 from registry.weights.assignment import WeightsReport, assign
@@ -26,7 +26,7 @@ _DEFAULT_SOURCE = "imagenet"
 
 
 def load_weights(
-    model: DeepLabV3ImageSegmenter,
+    model: ImageSegmenter,
     spec: EncoderSpec,
     weights: str | os.PathLike[str] | None,
     encoder_weights: str | os.PathLike[str] | None,
@@ -65,7 +65,7 @@ def load_weights(
 
 
 def _load_default(
-    model: DeepLabV3ImageSegmenter,
+    model: ImageSegmenter,
     spec: EncoderSpec,
     encoder_weights: str | os.PathLike[str] | None,
     *,
@@ -92,11 +92,9 @@ def _load_default(
     return None
 
 
-def _load_encoder_of(model: DeepLabV3ImageSegmenter, source: str | os.PathLike[str]) -> WeightsReport:
+def _load_encoder_of(model: ImageSegmenter, source: str | os.PathLike[str]) -> WeightsReport:
     encoder = model.preset_config.encoder
-    report = load_encoder_weights(
-        model.backbone.image_encoder.layers, encoder.plugin, encoder.variant, source
-    )
+    report = load_encoder_weights(model.encoder.layers, encoder.plugin, encoder.variant, source)
     loaded = set(report.loaded)
     fresh = tuple(layer.name for layer in model.layers if layer.weights and layer.name not in loaded)
     return replace(report, fresh=fresh)
@@ -114,13 +112,13 @@ def _open(source: str | os.PathLike[str]) -> _SegmentationWeights:
     opened = open_weights(source)
     if opened.preset is not None:
         return _SegmentationWeights(opened.source, opened.arrays, opened.preset.head_arrays())
-    body = {name: arrays for name, arrays in opened.arrays.items() if name != CLASSIFIER}
-    head = {name: arrays for name, arrays in opened.arrays.items() if name == CLASSIFIER}
+    body = {name: arrays for name, arrays in opened.arrays.items() if not name.startswith(CLASSIFIER)}
+    head = {name: arrays for name, arrays in opened.arrays.items() if name.startswith(CLASSIFIER)}
     return _SegmentationWeights(opened.source, body, head)
 
 
 def _load_segmentation_weights(
-    model: DeepLabV3ImageSegmenter, opened: _SegmentationWeights, *, head_may_differ: bool
+    model: ImageSegmenter, opened: _SegmentationWeights, *, head_may_differ: bool
 ) -> WeightsReport:
     arrays, layers = opened.body, list(model.layers)
     fresh: tuple[str, ...] = ()
@@ -128,8 +126,8 @@ def _load_segmentation_weights(
     if classes == model.num_classes or (classes is not None and not head_may_differ):
         arrays = {**arrays, **opened.head}
     else:
-        layers = [layer for layer in layers if layer.name != CLASSIFIER]
-        fresh = (CLASSIFIER,)
+        fresh = tuple(layer.name for layer in model.classifier)
+        layers = [layer for layer in layers if layer.name not in fresh]
         if not head_may_differ:
             _warn(f"{opened.source} holds no classifier: {CLASSIFIER} starts with fresh weights")
     return replace(assign(layers, arrays, source=opened.source), fresh=fresh)
@@ -169,7 +167,8 @@ def load_encoder_weights(
 
 
 def _number_of_classes(head: Arrays) -> int | None:
-    return head[CLASSIFIER][0].shape[-1] if CLASSIFIER in head else None
+    kernel = next((arrays[0] for arrays in head.values()), None)
+    return None if kernel is None else kernel.shape[-1]
 
 
 def _warn(message: str) -> None:

@@ -7,11 +7,13 @@
     tree          plain data in which every value knows its origin
     inheritance   `extends`: a file and its bases → one tree
     overrides     the caller's changes
+    architectures the config, narrowed to the architecture that a preset names
     validation    tree → PresetConfig; complaints with file, line and column   (shape: the schema in words)
     resolved      the result
     published     the JSON Schema for editors                        (schema: the command that writes it)
 
-Nothing here imports TensorFlow. A plugin is imported only for names that the other roots do not hold.
+Nothing here imports TensorFlow. Of plugins, that of the preset's architecture is imported, since it says which keys
+that section has; others only for preset names that the other roots do not hold.
 """
 
 from __future__ import annotations

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn, get_args
+from typing import NoReturn
 
 from registry.catalog import roots
+from registry.catalog.architectures import keys_of
 from registry.catalog.problems import Problem, shown
 from registry.catalog.roots import Root
 from registry.catalog.source import read
 from registry.catalog.tree import Node, deep_merge
-from registry.config import ArchitectureConfig
 from registry.errors import UnknownPresetError, nearest
 
 __all__ = ["EXTENDS", "NAME_PATTERN", "Inheritance", "inherit"]
@@ -159,15 +159,6 @@ def _fail(node: Node, rule: str, repair: str) -> NoReturn:
     raise Problem(node.origin, rule, shown(node.plain()), repair).error()
 
 
-def _architectures() -> dict[str, set[str]]:
-    union = get_args(ArchitectureConfig)[0]
-    return {
-        tag: set(architecture.model_fields)
-        for architecture in get_args(union)
-        for tag in get_args(architecture.model_fields["name"].annotation)
-    }
-
-
 def _changed(base: Node, own: Node, section: str, key: str) -> object:
     """The value that `own` gives to a key to which `base` gave another; None if it does not."""
     before, after = base.find((section, key)), own.find((section, key))
@@ -178,7 +169,7 @@ def _changed(base: Node, own: Node, section: str, key: str) -> object:
 
 def _base_for_architecture(base: Node, own: Node) -> Node:
     name = _changed(base, own, "architecture", "name")
-    known = _architectures().get(name) if isinstance(name, str) else None
+    known = keys_of(name) if isinstance(name, str) else None
     if known is None:
         return base
     section = base.entries["architecture"]

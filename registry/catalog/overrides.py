@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from typing import Any
 
+from registry.catalog.architectures import architecture_name, preset_model
 from registry.catalog.inheritance import EXTENDS, inherit
 from registry.catalog.origin import Origin, dotted
 from registry.catalog.problems import Problem, shown
 from registry.catalog.shape import Shape
 from registry.catalog.tree import Node, deep_merge, from_python
 from registry.config import PresetConfig
-from registry.errors import nearest
+from registry.errors import ConfigError, nearest
 
 __all__ = ["apply_overrides"]
 
@@ -23,27 +24,44 @@ def apply_overrides(tree: Node, overrides: Mapping[str, Any]) -> Node:
 
     Args:
         tree: the preset with its bases merged.
-        overrides: a top-level key, a dotted path, or a key whose name is unique in the schema → its value.
+        overrides: a top-level key, a dotted path, or a key whose name is unique in the schema → its value. The
+            schema is that of the architecture that the preset will have.
 
     Raises:
         ConfigError: a key is unknown or ambiguous, or a value cannot stand in a preset.
+        PluginError: the architecture's plugin cannot serve.
     """
     if not overrides:
         return tree
+    models = [preset_model(name) for name in _architectures(tree, overrides)]
     # First among themselves, so that their order does not decide what `inherit` drops.
-    return inherit(tree, reduce(deep_merge, [_branch(key, value) for key, value in overrides.items()]))
+    return inherit(
+        tree, reduce(deep_merge, [_branch(key, value, models) for key, value in overrides.items()])
+    )
 
 
-def _branch(key: object, value: object) -> Node:
+def _architectures(tree: Node, overrides: Mapping[str, Any]) -> list[str | None]:
+    """The architecture after the overrides, then the one before: a key of the old one is an error about its value."""
+    section = overrides.get("architecture")
+    named = [
+        overrides.get("architecture.name"),
+        overrides.get("name"),
+        section.get("name") if isinstance(section, Mapping) else None,
+        architecture_name(tree),
+    ]
+    return list(dict.fromkeys(name for name in named if isinstance(name, str))) or [None]
+
+
+def _branch(key: object, value: object, models: Sequence[type[PresetConfig]]) -> Node:
     origin = Origin("override", name=str(key))
-    path = _path(key, origin)
+    path = _path(key, origin, models)
     node = from_python(value, origin, path=path)
     for step in reversed(path):
         node = Node({step: node}, origin)
     return node
 
 
-def _path(key: object, origin: Origin) -> tuple[str, ...]:
+def _path(key: object, origin: Origin, models: Sequence[type[PresetConfig]]) -> tuple[str, ...]:
     if not isinstance(key, str) or not key:
         raise Problem(
             origin, "the name of an override must be a string", repr(key), "name a key of the schema"
@@ -52,10 +70,10 @@ def _path(key: object, origin: Origin) -> tuple[str, ...]:
         repair = "pass {'extends': …, …} as the preset"
         raise Problem(origin, "`extends` cannot be overridden", key, repair).error()
     if "." in key:
-        return _dotted_path(key, origin)
+        return _dotted_path(key, origin, models)
     if key in PresetConfig.model_fields:
         return (key,)
-    candidates = _leaves().get(key, [])
+    candidates = next((found for model in models if (found := _leaves(model).get(key))), [])
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
@@ -64,14 +82,23 @@ def _path(key: object, origin: Origin) -> tuple[str, ...]:
         raise Problem(
             origin, rule, key, f"write the full path, for instance `{dotted(candidates[0])}`"
         ).error()
-    known = {*PresetConfig.model_fields, *(name for name, paths in _leaves().items() if len(paths) == 1)}
+    leaves = _leaves(models[0])
+    known = {*PresetConfig.model_fields, *(name for name, paths in leaves.items() if len(paths) == 1)}
     repair = f"{nearest(key, known)} (an option of the encoder is written `encoder.options.{key}`)"
     raise Problem(origin, "an override must name a key of the schema", key, repair).error()
 
 
-def _dotted_path(key: str, origin: Origin) -> tuple[str, ...]:
+def _dotted_path(key: str, origin: Origin, models: Sequence[type[PresetConfig]]) -> tuple[str, ...]:
     path = tuple(key.split("."))
-    shape: Shape | None = Shape.of(PresetConfig)
+    refusals = [_refusal(path, origin, Shape.of(model)) for model in models]
+    refusal = next(iter(refusals))
+    if refusal is not None and None not in refusals:
+        raise refusal
+    return path
+
+
+def _refusal(path: tuple[str, ...], origin: Origin, shape: Shape | None) -> ConfigError | None:
+    """Why no key stands at that path of a schema; None if one does."""
     for index, step in enumerate(path):
         if shape is None or not shape.is_known or shape.rule.get("additionalProperties") is True:
             break  # below a free mapping such as `encoder.options`, any key may stand
@@ -83,15 +110,15 @@ def _dotted_path(key: str, origin: Origin) -> tuple[str, ...]:
                 if keys
                 else f"write {where} as a whole, {shown(shape.example())} for instance"
             )
-            raise Problem(origin, f"{where} has no key `{step}`", key, repair).error()
+            return Problem(origin, f"{where} has no key `{step}`", ".".join(path), repair).error()
         shape = keys[step]
-    return path
+    return None
 
 
 @cache
-def _leaves() -> dict[str, list[tuple[str, ...]]]:
-    """Every key of the schema by its last name."""
+def _leaves(model: type[PresetConfig]) -> dict[str, list[tuple[str, ...]]]:
+    """Every key of a schema by its last name."""
     found: defaultdict[str, list[tuple[str, ...]]] = defaultdict(list)
-    for path in dict.fromkeys(Shape.of(PresetConfig).paths()):
+    for path in dict.fromkeys(Shape.of(model).paths()):
         found[path[-1]].append(path)
     return dict(found)

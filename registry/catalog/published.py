@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from registry.catalog.architectures import narrowed
 from registry.catalog.inheritance import EXTENDS, MAX_BASES, NAME_PATTERN
 from registry.config import PresetConfig
+from registry.discovery import list_architectures, load_architecture
 
 __all__ = ["preset_schema"]
 
@@ -19,12 +21,18 @@ _EXTENDS = {
 }
 
 
-def preset_schema() -> dict[str, Any]:
+def preset_schema(*, builtin: bool = False) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) that completes and checks a preset file in an editor.
 
     It describes one file, and any file may inherit: so no key of a section is required.
+
+    Args:
+        builtin: describe only the architectures that atrous ships, not those of other installed plugins.
     """
-    schema = PresetConfig.model_json_schema(mode="validation")
+    names = [record.name for record in list_architectures() if record.builtin or not builtin]
+    sections = tuple(load_architecture(name).spec.section for name in names)
+    model = narrowed(sections) if sections else PresetConfig
+    schema = model.model_json_schema(mode="validation")
     for section in _sections(schema, schema["$defs"], set()):
         section.pop("required", None)
     return {

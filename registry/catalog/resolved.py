@@ -15,7 +15,7 @@ from registry.catalog.origin import DEFAULT, Origin, dotted, shown_path
 from registry.catalog.scalars import BadScalarError, plain_scalar
 from registry.catalog.tree import Node
 from registry.catalog.tree import Path as KeyPath
-from registry.catalog.validation import validate
+from registry.catalog.validation import validate, validate_preset
 from registry.config import PresetConfig
 
 __all__ = ["ResolvedPreset"]
@@ -50,8 +50,9 @@ class ResolvedPreset:
 
         Raises:
             ConfigError: one or more values break the schema.
+            PluginError: the plugin of the architecture cannot serve.
         """
-        config = validate(PresetConfig, tree, preset=name)
+        config = validate_preset(tree, preset=name)
         origins = dict(_origins(config.model_dump(mode="json"), tree, ()))
         return cls(name, config, origins, files, tree)
 

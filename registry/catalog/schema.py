@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("the schema is written within a checkout of atrous, and this is none", file=sys.stderr)
         return 1
     path = top / _FILE
-    text = json.dumps(preset_schema(), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(preset_schema(builtin=True), indent=2, ensure_ascii=False) + "\n"
     if check:
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return 0

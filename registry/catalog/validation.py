@@ -3,22 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from registry.catalog.architectures import (
+    ARCHITECTURE_NAME,
+    architecture_name,
+    architecture_names,
+    keys_of,
+    preset_model,
+)
 from registry.catalog.origin import Origin, dotted
 from registry.catalog.problems import Problem, config_error, shown
 from registry.catalog.shape import Shape
 from registry.catalog.tree import Node, Path
 from registry.config import PresetConfig
-from registry.errors import nearest
+from registry.discovery import host_is_installed
+from registry.errors import ConfigError, nearest
 
-__all__ = ["validate"]
+__all__ = ["validate", "validate_preset"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _YAML_1_1_BOOLEANS = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
+
+
+def validate_preset(tree: Node, *, preset: str) -> PresetConfig:
+    """Validate a whole preset; the plugin of its architecture says which keys that section has.
+
+    Args:
+        tree: the preset with its bases merged.
+        preset: its name, for the headline of the error.
+
+    Raises:
+        ConfigError: one or more values break the schema; all are listed.
+        PluginError: the architecture's plugin cannot serve.
+    """
+    section = tree.find(ARCHITECTURE_NAME[:-1])
+    if section is None or not isinstance(section.value, Mapping):
+        return validate(PresetConfig, tree, preset=preset)
+    name = architecture_name(tree)
+    if name is not None and keys_of(name) is not None:
+        return validate(preset_model(name), tree, preset=preset)
+    # What the section may hold is unknown, the rest is not.
+    free = preset_model(None)
+    problems = [_nameless(tree)]
+    try:
+        free.model_validate(tree.plain())
+    except ValidationError as error:
+        problems += _problems(error, free, tree)
+    raise _located(problems, preset)
 
 
 def validate(model: type[_Model], tree: Node, *, preset: str, at: Path = ()) -> _Model:
@@ -37,11 +72,18 @@ def validate(model: type[_Model], tree: Node, *, preset: str, at: Path = ()) -> 
     try:
         return model.model_validate(branch.plain() if branch is not None else {})
     except ValidationError as error:
-        problems = [_problem(finding, tree, at) for finding in _findings(error, Shape.of(model))]
-        problems.sort(
-            key=lambda problem: (str(problem.origin.file), problem.origin.line, problem.origin.column)
-        )
-        raise config_error(problems, preset) from None
+        raise _located(_problems(error, model, tree, at), preset) from None
+
+
+def _problems(error: ValidationError, model: type[BaseModel], tree: Node, at: Path = ()) -> list[Problem]:
+    whole = Shape.of(preset_model(architecture_name(tree)) if at else model)
+    return [_problem(finding, tree, at, whole) for finding in _findings(error, Shape.of(model))]
+
+
+def _located(problems: list[Problem], preset: str) -> ConfigError:
+    """One error for all problems, in the order in which they stand in the files."""
+    problems.sort(key=lambda problem: (str(problem.origin.file), problem.origin.line, problem.origin.column))
+    return config_error(problems, preset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +167,7 @@ def _parent_union(shape: Shape, path: Path) -> Shape | None:
     return here
 
 
-def _problem(finding: _Finding, tree: Node, at: Path) -> Problem:
+def _problem(finding: _Finding, tree: Node, at: Path, whole: Shape) -> Problem:
     path = (*at, *finding.path)
     context = finding.error.get("ctx", {})
     if "at" in context:
@@ -138,11 +180,11 @@ def _problem(finding: _Finding, tree: Node, at: Path) -> Problem:
     shape, parent = finding.shape, finding.parent
 
     if finding.kind == "extra_forbidden":
-        return _unknown_key(nearest_node, path, parent)
+        return _unknown_key(nearest_node, path, parent, whole)
     if finding.is_missing_key:
         return Problem(origin, f"{name} is required", _keys(nearest_node), _add(path, shape))
     if finding.kind in ("union_tag_invalid", "union_tag_not_found") and shape is not None:
-        return _tag(tree, path, shape)
+        return _tag(tree, (*path, shape.tag or "name"), list(shape.tags))
     message = str(finding.error["msg"]).removeprefix("Value error, ")
     if "at" in context or finding.kind in ("value_error", "assertion_error"):
         return Problem(
@@ -154,10 +196,10 @@ def _problem(finding: _Finding, tree: Node, at: Path) -> Problem:
     return Problem(origin, f"{name} must be {shape.expected()}", received, _repair(path, value, shape))
 
 
-def _unknown_key(node: Node, path: Path, parent: Shape) -> Problem:
+def _unknown_key(node: Node, path: Path, parent: Shape, whole: Shape) -> Problem:
     key = str(path[-1])
     where = f"`{dotted(path[:-1])}`" if len(path) > 1 else "a preset"
-    elsewhere = [candidate for candidate in Shape.of(PresetConfig).paths() if candidate[-1] == key]
+    elsewhere = [candidate for candidate in whole.paths() if candidate[-1] == key]
     if len(elsewhere) == 1 and elsewhere[0] != path:
         repair = (
             f"`{key}` belongs under `{dotted(elsewhere[0][:-1])}`"
@@ -177,16 +219,27 @@ def _key_origin(node: Node) -> Origin:
     return node.key_origin or node.origin
 
 
-def _tag(tree: Node, path: Path, shape: Shape) -> Problem:
-    path = (*path, shape.tag or "name")
+def _nameless(tree: Node) -> Problem:
+    """The problem of a preset whose architecture is not named, or by no name that there is."""
+    problem = _tag(tree, ARCHITECTURE_NAME, architecture_names())
+    if host_is_installed():
+        return problem
+    repair = (
+        f"atrous is not installed, so its own architectures are unknown: `pip install -e .`; {problem.repair}"
+    )
+    return replace(problem, repair=repair)
+
+
+def _tag(tree: Node, path: Path, tags: list[str]) -> Problem:
+    """The problem of a key that must be one of some words, and tells what else its section may hold."""
     node = tree.find(path)
-    choices = ", ".join(f"`{tag}`" for tag in shape.tags)
+    choices = f"one of {', '.join(f'`{tag}`' for tag in tags)}"
     if node is None:
         section = tree.nearest(path)
-        rule = f"`{dotted(path)}` is required: one of {choices}"
-        return Problem(section.origin, rule, _keys(section), f"add `{path[-1]}: {next(iter(shape.tags))}`")
-    repair = nearest(str(node.plain()), shape.tags)
-    return Problem(node.origin, f"`{dotted(path)}` must be one of {choices}", shown(node.plain()), repair)
+        rule = f"`{dotted(path)}` is required: {choices}"
+        return Problem(section.origin, rule, _keys(section), f"add `{path[-1]}: {next(iter(tags), '…')}`")
+    repair = nearest(str(node.plain()), tags)
+    return Problem(node.origin, f"`{dotted(path)}` must be {choices}", shown(node.plain()), repair)
 
 
 def _add(path: Path, shape: Shape | None) -> str:

@@ -123,12 +123,16 @@ def _check_all(presets: list[str] | None) -> tuple[list[str], list[dict[str, Any
 
 def _check_one(preset: str) -> None:
     import registry
-    from registry.discovery import find_encoder
+    from registry.discovery import find_encoder, load_architecture
 
     resolved = registry.describe(preset)
     encoder = resolved.config.encoder
     _, spec = find_encoder(encoder.plugin, encoder.variant)
-    resolved.encoder_options(spec.options)
+    options = resolved.encoder_options(spec.options)
+    architecture = resolved.config.architecture
+    load_architecture(architecture.name).spec.check_levels(
+        architecture, spec.channels_for(options), spec.name
+    )
     spec.checked_output_stride(encoder.output_stride)
 
 

@@ -1,4 +1,4 @@
-"""`atrous plugins | encoders`: what is installed."""
+"""`atrous plugins | encoders | architectures`: what is installed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("plugins", cls=GuardedCommand, epilog="\b\nExample:\n  atrous plugins --json")(plugins)
     app.command("encoders", cls=GuardedCommand, epilog="\b\nExample:\n  atrous encoders 'resnet*'")(encoders)
+    app.command(
+        "architectures", cls=GuardedCommand, epilog="\b\nExample:\n  atrous architectures 'deeplab*'"
+    )(architectures)
 
 
 def plugins(as_json: JsonOption = False) -> None:
-    """List the installed encoder plugins and how they stand.
+    """List the installed plugins and how they stand.
 
-    With --json: {"plugins": [{"name": ..., "distribution": ..., "version": ..., "status": ..., ...}, ...]}.
+    With --json: {"plugins": [{"kind": ..., "name": ..., "distribution": ..., "status": ..., ...}, ...]}.
     """
     import registry
 
@@ -31,9 +34,17 @@ def plugins(as_json: JsonOption = False) -> None:
         print_json({"plugins": [record.to_dict() for record in records]})
         return
     print_table(
-        ("plugin", "status", "distribution", "version", "module", "error"),
+        ("plugin", "offers", "status", "distribution", "version", "module", "error"),
         (
-            (record.name, record.status, record.distribution, record.version, record.module, record.error)
+            (
+                record.name,
+                record.kind,
+                record.status,
+                record.distribution,
+                record.version,
+                record.module,
+                record.error,
+            )
             for record in records
         ),
     )
@@ -69,6 +80,41 @@ def encoders(
                 ", ".join(map(str, record.output_strides)),
                 ", ".join(record.weights),
                 record.license,
+            )
+            for record in records
+        ),
+    )
+
+
+def architectures(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Only names that match, with * and ? as wildcards.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the architectures that a preset may name.
+
+    With --json: {"architectures": [{"name": ..., "levels": [...], "paper": ..., ...}, ...]}.
+    """
+    import registry
+
+    records = registry.list_architectures(pattern)
+    if as_json:
+        print_json({"architectures": [record.to_dict() for record in records]})
+        return
+    if not records:
+        say(f"no architecture matches {pattern!r}" if pattern else "no architectures found")
+        return
+    print_table(
+        ("architecture", "reads", "plugin", "distribution", "paper", "description"),
+        (
+            (
+                record.name,
+                ", ".join(record.levels) if record.levels else "by its configuration",
+                record.module,
+                f"{record.distribution} {record.version}",
+                record.paper,
+                record.description,
             )
             for record in records
         ),

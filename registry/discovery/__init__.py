@@ -1,6 +1,7 @@
-"""Encoder plugins: known from metadata, imported one at a time, never able to break one another.
+"""Plugins: known from metadata, imported one at a time, never able to break one another.
 
-Listing reads the entry points of the group `registry.encoders` and imports nothing. Loading imports exactly
+Encoder plugins are the entry points of the group `registry.encoders`, architectures those of
+`registry.architectures`. Listing reads metadata and imports nothing. Loading imports exactly
 the plugin that is asked for; whether that worked is remembered. Nothing here imports TensorFlow.
 """
 
@@ -11,12 +12,26 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import cast
 
-from registry.discovery.index import Claim, Index, host_is_installed
-from registry.discovery.loading import Failure, LoadedPlugin, attempt, defective
+from registry.discovery.index import Claim, Index, Kind, host_is_installed
+from registry.discovery.loading import (
+    Failure,
+    LoadedArchitecture,
+    LoadedPlugin,
+    Plugin,
+    attempt,
+    defective,
+)
 from registry.discovery.policy import ALLOW_VARIABLE, BLOCK_VARIABLE
-from registry.discovery.records import EncoderRecord, PluginRecord, PluginStatus, PresetRoot
-from registry.discovery.specs import default_channels
+from registry.discovery.records import (
+    ArchitectureRecord,
+    EncoderRecord,
+    PluginRecord,
+    PluginStatus,
+    PresetRoot,
+)
+from registry.discovery.specs import default_channels, default_levels
 from registry.errors import (
     BlockedPluginError,
     BrokenPluginError,
@@ -29,13 +44,19 @@ from registry.errors import (
 from registry.pyramid import EncoderSpec
 
 __all__ = [
+    "ArchitectureRecord",
     "EncoderRecord",
+    "LoadedArchitecture",
     "LoadedPlugin",
     "PluginRecord",
     "PresetRoot",
+    "architecture_names",
     "find_encoder",
+    "host_is_installed",
+    "list_architectures",
     "list_encoders",
     "list_plugins",
+    "load_architecture",
     "load_plugin",
     "preset_roots",
     "reset",
@@ -43,18 +64,20 @@ __all__ = [
 
 # Reentrant, since a plugin may ask for another one while it is being imported.
 _lock = threading.RLock()
-_outcomes: dict[Claim, LoadedPlugin | Failure] = {}
+_outcomes: dict[Claim, Plugin | Failure] = {}
 _in_progress: set[Claim] = set()
+
+_NOUNS: dict[Kind, str] = {"encoder": "encoder plugin", "architecture": "architecture"}
 
 
 def list_plugins() -> list[PluginRecord]:
-    """List every installed encoder plugin, sorted by name; imports none of them."""
+    """List every installed plugin, sorted by what it offers and by name; imports none of them."""
     index = Index.read()
     return [_record(claim, index) for claim in index.claims]
 
 
 def load_plugin(name: str) -> LoadedPlugin:
-    """Import one plugin, or return it when it was imported before.
+    """Import one encoder plugin, or return it when it was imported before.
 
     Args:
         name: the plugin's entry-point name, as presets write it under `encoder.plugin`.
@@ -66,7 +89,25 @@ def load_plugin(name: str) -> LoadedPlugin:
         BrokenPluginError: it raised on import, states another API version, misspells a hook, or describes its
             encoders wrongly. Asking again raises again, with the original cause, without a second import.
     """
-    return _load(_sole_claim(name, Index.read()))
+    return cast("LoadedPlugin", _load(_sole_claim("encoder", name, Index.read("encoder"))))
+
+
+def load_architecture(name: str) -> LoadedArchitecture:
+    """Import the plugin of one architecture, or return it when it was imported before.
+
+    Args:
+        name: the plugin's entry-point name, as presets write it under `architecture.name`.
+
+    Raises:
+        UnknownPluginError, BlockedPluginError, DuplicatePluginError, BrokenPluginError: as `load_plugin`.
+    """
+    return cast("LoadedArchitecture", _load(_sole_claim("architecture", name, Index.read("architecture"))))
+
+
+def architecture_names() -> list[str]:
+    """Names of all architectures that may be used, from metadata alone."""
+    index = Index.read("architecture")
+    return [name for name in index.names("architecture") if index.contenders("architecture", name)]
 
 
 def find_encoder(plugin: str, variant: str) -> tuple[LoadedPlugin, EncoderSpec]:
@@ -91,12 +132,37 @@ def list_encoders(pattern: str | None = None) -> list[EncoderRecord]:
         a blocked one is left out silently.
     """
     records = (
-        _encoder_record(plugin, spec) for plugin in _usable_plugins() for spec in plugin.encoders.values()
+        _encoder_record(plugin, spec)
+        for plugin in _usable_plugins("encoder")
+        if isinstance(plugin, LoadedPlugin)
+        for spec in plugin.encoders.values()
     )
     return sorted(
-        (record for record in records if pattern is None or _matches(record, pattern)),
+        (
+            record
+            for record in records
+            if pattern is None or _matches(pattern, record.variant, f"{record.plugin}/{record.variant}")
+        ),
         key=lambda record: (record.plugin, record.variant),
     )
+
+
+def list_architectures(pattern: str | None = None) -> list[ArchitectureRecord]:
+    """List the architectures of all usable plugins, which are imported for it.
+
+    Args:
+        pattern: glob over the name, for instance `deeplab*`; case is ignored.
+
+    Returns:
+        Records sorted by name. A plugin that cannot serve is left out with a `RegistryWarning`; a blocked one is
+        left out silently.
+    """
+    records = (
+        _architecture_record(plugin)
+        for plugin in _usable_plugins("architecture")
+        if isinstance(plugin, LoadedArchitecture)
+    )
+    return [record for record in records if pattern is None or _matches(pattern, record.name)]
 
 
 def preset_roots() -> list[PresetRoot]:
@@ -105,7 +171,7 @@ def preset_roots() -> list[PresetRoot]:
     What cannot serve, raises or names a folder that does not exist is left out with a `RegistryWarning`.
     """
     roots = []
-    for plugin in _usable_plugins():
+    for plugin in (*_usable_plugins("encoder"), *_usable_plugins("architecture")):
         try:
             paths = plugin.preset_roots()
         except BrokenPluginError as error:
@@ -125,7 +191,7 @@ def reset() -> None:
         _outcomes.clear()
 
 
-def _load(claim: Claim) -> LoadedPlugin:
+def _load(claim: Claim) -> Plugin:
     with _lock:
         outcome = _outcomes.get(claim)
         if outcome is not None:
@@ -141,7 +207,7 @@ def _load(claim: Claim) -> LoadedPlugin:
     return outcome
 
 
-def _attempt_once(claim: Claim) -> LoadedPlugin | Failure:
+def _attempt_once(claim: Claim) -> Plugin | Failure:
     if claim in _in_progress:
         raise BrokenPluginError(
             f"{claim.origin} must not be asked for while it is being imported",
@@ -156,37 +222,37 @@ def _attempt_once(claim: Claim) -> LoadedPlugin | Failure:
     return outcome
 
 
-def _sole_claim(name: str, index: Index) -> Claim:
-    claims = index.named(name)
+def _sole_claim(kind: Kind, name: str, index: Index) -> Claim:
+    claims = index.named(kind, name)
     if not claims:
-        raise _unknown(name, index)
-    contenders = index.contenders(name)
+        raise _unknown(kind, name, index)
+    contenders = index.contenders(kind, name)
     if len(contenders) == 1:
         return contenders[0]
     if contenders:
-        raise _duplicate(name, contenders)
+        raise _duplicate(contenders)
     defects = [claim for claim in claims if not index.refusing_variable(claim)]
     raise defective(defects[0]) if defects else _blocked(claims, index)
 
 
-def _unknown(name: str, index: Index) -> UnknownPluginError:
-    repair = nearest(name, index.names())
+def _unknown(kind: Kind, name: str, index: Index) -> UnknownPluginError:
+    repair = nearest(name, index.names(kind))
     if not repair.startswith("did you mean"):
         repair += "; or pip install the distribution that offers it"
     if not host_is_installed():
         repair = f"atrous is not installed, so its own plugins are unknown: `pip install -e .`; {repair}"
     return UnknownPluginError(
-        "an encoder plugin is named by the entry point of an installed distribution",
+        f"an {_NOUNS[kind]} is named by the entry point of an installed distribution",
         received=name,
         repair=repair,
     )
 
 
-def _duplicate(name: str, contenders: list[Claim]) -> DuplicatePluginError:
+def _duplicate(contenders: list[Claim]) -> DuplicatePluginError:
     distributions = list(dict.fromkeys(claim.distribution for claim in contenders if not claim.builtin))
     blocks = " or ".join(f"{BLOCK_VARIABLE}={distribution}" for distribution in distributions or ["atrous"])
     return DuplicatePluginError(
-        f"plugin name {name!r} must belong to one entry point of one distribution",
+        f"{_NOUNS[contenders[0].kind]} name {contenders[0].name!r} must belong to one entry point of one distribution",
         received=" and ".join(_claimant(claim) for claim in contenders),
         repair=f"uninstall one of them, or block one: {blocks}",
     )
@@ -214,6 +280,7 @@ def _claimant(claim: Claim) -> str:
 def _record(claim: Claim, index: Index) -> PluginRecord:
     status, error = _standing(claim, index)
     return PluginRecord(
+        kind=claim.kind,
         name=claim.name,
         distribution=claim.distribution,
         version=claim.version,
@@ -230,7 +297,7 @@ def _standing(claim: Claim, index: Index) -> tuple[PluginStatus, str | None]:
         return "blocked", f"switched off by {variable}"
     if claim.defect:
         return "broken", claim.defect
-    rivals = [rival for rival in index.contenders(claim.name) if rival != claim]
+    rivals = [rival for rival in index.contenders(claim.kind, claim.name) if rival != claim]
     if rivals:
         return "duplicate", "also claimed by " + " and ".join(_claimant(rival) for rival in rivals)
     outcome = _outcomes.get(claim)
@@ -239,15 +306,15 @@ def _standing(claim: Claim, index: Index) -> tuple[PluginStatus, str | None]:
     return (outcome.status, outcome.summary) if isinstance(outcome, Failure) else ("loaded", None)
 
 
-def _usable_plugins() -> Iterator[LoadedPlugin]:
-    index = Index.read()
-    for name in index.names():
+def _usable_plugins(kind: Kind) -> Iterator[Plugin]:
+    index = Index.read(kind)
+    for name in index.names(kind):
         try:
-            plugin = _load(_sole_claim(name, index))
+            plugin = _load(_sole_claim(kind, name, index))
         except BlockedPluginError:
             continue
         except PluginError as error:
-            _warn(f"plugin {name!r} is left out\n{error}")
+            _warn(f"{_NOUNS[kind].removeprefix('encoder ')} {name!r} is left out\n{error}")
             continue
         yield plugin
 
@@ -270,8 +337,20 @@ def _encoder_record(plugin: LoadedPlugin, spec: EncoderSpec) -> EncoderRecord:
     )
 
 
-def _matches(record: EncoderRecord, pattern: str) -> bool:
-    names = (record.variant, f"{record.plugin}/{record.variant}")
+def _architecture_record(plugin: LoadedArchitecture) -> ArchitectureRecord:
+    return ArchitectureRecord(
+        name=plugin.spec.name,
+        distribution=plugin.record.distribution,
+        version=plugin.record.version,
+        module=plugin.record.module,
+        builtin=plugin.record.builtin,
+        levels=default_levels(plugin.spec),
+        paper=plugin.spec.paper,
+        description=plugin.spec.description,
+    )
+
+
+def _matches(pattern: str, *names: str) -> bool:
     return any(fnmatch.fnmatchcase(name.casefold(), pattern.casefold()) for name in names)
 
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from registry.discovery.policy import Policy, normalized
 
-__all__ = ["GROUP", "HOST", "Claim", "Index", "host_is_installed"]
+__all__ = ["GROUPS", "HOST", "Claim", "Index", "Kind", "host_is_installed"]
 
-GROUP = "registry.encoders"
+Kind = Literal["encoder", "architecture"]
+# What a plugin offers → the entry-point group that it is declared in.
+GROUPS: dict[Kind, str] = {"encoder": "registry.encoders", "architecture": "registry.architectures"}
 HOST = "atrous"
 
 _UNNAMED = "(unnamed distribution)"
@@ -32,6 +35,7 @@ class Claim:
     """One entry point: a distribution's claim to a plugin name.
 
     Args:
+        kind: what the plugin offers.
         name: the claimed plugin name.
         distribution: the distribution that declares it.
         version: that distribution's version.
@@ -39,6 +43,7 @@ class Claim:
         defect: why the metadata itself is unusable; empty when it is sound.
     """
 
+    kind: Kind
     name: str
     distribution: str
     version: str
@@ -53,7 +58,8 @@ class Claim:
     @property
     def origin(self) -> str:
         """Plugin, distribution and version, as messages name them."""
-        return f"plugin {self.name!r} ({self.distribution} {self.version})"
+        noun = "plugin" if self.kind == "encoder" else self.kind
+        return f"{noun} {self.name!r} ({self.distribution} {self.version})"
 
 
 class Index:
@@ -69,25 +75,34 @@ class Index:
         self.policy = policy
 
     @classmethod
-    def read(cls) -> Index:
-        """Read metadata and environment as they are now."""
-        return cls(list(_installed_claims()), Policy.from_environment())
+    def read(cls, kind: Kind | None = None) -> Index:
+        """Read metadata and environment as they are now.
 
-    def names(self) -> list[str]:
-        """Every claimed name, once."""
-        return sorted({claim.name for claim in self.claims})
+        Args:
+            kind: what the claims must offer; None reads all kinds.
+        """
+        kinds = get_args(Kind) if kind is None else (kind,)
+        return cls(list(_installed_claims(kinds)), Policy.from_environment())
 
-    def named(self, name: str) -> list[Claim]:
-        """All claims to one name."""
-        return [claim for claim in self.claims if claim.name == name]
+    def names(self, kind: Kind) -> list[str]:
+        """Every claimed name of that kind, once."""
+        return sorted({claim.name for claim in self.claims if claim.kind == kind})
+
+    def named(self, kind: Kind, name: str) -> list[Claim]:
+        """All claims to one name: an encoder plugin and an architecture may have the same."""
+        return [claim for claim in self.claims if (claim.kind, claim.name) == (kind, name)]
 
     def refusing_variable(self, claim: Claim) -> str | None:
         """The environment variable that switches the claim off, if one does."""
         return self.policy.refusing_variable(claim.name, claim.distribution, builtin=claim.builtin)
 
-    def contenders(self, name: str) -> list[Claim]:
+    def contenders(self, kind: Kind, name: str) -> list[Claim]:
         """Claims to one name that are neither blocked nor malformed; more than one is a conflict."""
-        return [claim for claim in self.named(name) if not claim.defect and not self.refusing_variable(claim)]
+        return [
+            claim
+            for claim in self.named(kind, name)
+            if not claim.defect and not self.refusing_variable(claim)
+        ]
 
 
 def host_is_installed() -> bool:
@@ -99,10 +114,11 @@ def host_is_installed() -> bool:
     return True
 
 
-def _installed_claims() -> Iterator[Claim]:
+def _installed_claims(kinds: Sequence[Kind]) -> Iterator[Claim]:
     seen: set[str] = set()
     for distribution in importlib.metadata.distributions():
-        if not _mentions_group(distribution):
+        mentioned = _mentioned(distribution, kinds)
+        if not mentioned:
             continue
         name = _field(distribution, "Name", _UNNAMED)
         # As in Python's own lookup, the first copy on sys.path hides later ones of the same distribution.
@@ -110,14 +126,17 @@ def _installed_claims() -> Iterator[Claim]:
             continue
         if name != _UNNAMED:
             seen.add(normalized(name))
-        yield from _claims_of(distribution, name, _field(distribution, "Version", "(unknown version)"))
+        version = _field(distribution, "Version", "(unknown version)")
+        for kind in mentioned:
+            yield from _claims_of(kind, distribution, name, version)
 
 
-def _mentions_group(distribution: importlib.metadata.Distribution) -> bool:
+def _mentioned(distribution: importlib.metadata.Distribution, kinds: Sequence[Kind]) -> list[Kind]:
     try:
-        return GROUP in (distribution.read_text("entry_points.txt") or "")
+        text = distribution.read_text("entry_points.txt") or ""
     except (OSError, ValueError):  # unreadable or not UTF-8: nothing says that it concerns us
-        return False
+        return []
+    return [kind for kind in kinds if GROUPS[kind] in text]
 
 
 def _field(distribution: importlib.metadata.Distribution, key: str, fallback: str) -> str:
@@ -128,12 +147,14 @@ def _field(distribution: importlib.metadata.Distribution, key: str, fallback: st
 
 
 def _claims_of(
-    distribution: importlib.metadata.Distribution, distribution_name: str, version: str
+    kind: Kind, distribution: importlib.metadata.Distribution, distribution_name: str, version: str
 ) -> Iterator[Claim]:
+    group = GROUPS[kind]
     try:
-        entries = [(entry.name, entry.value) for entry in distribution.entry_points if entry.group == GROUP]
+        entries = [(entry.name, entry.value) for entry in distribution.entry_points if entry.group == group]
     except Exception as error:  # a line without `=` raises TypeError, a stray one something else
         yield Claim(
+            kind=kind,
             name=distribution_name,
             distribution=distribution_name,
             version=version,
@@ -142,7 +163,7 @@ def _claims_of(
         )
         return
     for name, value in dict.fromkeys(entries):  # the same line twice is harmless
-        yield Claim(name, distribution_name, version, value, _defect(name, value))
+        yield Claim(kind, name, distribution_name, version, value, _defect(name, value))
 
 
 def _defect(name: str, value: str) -> str:

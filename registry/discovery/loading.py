@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -17,29 +15,28 @@ import pluggy
 from pydantic import BaseModel
 
 from registry import hookspecs
-from registry.discovery.index import GROUP, Claim
-from registry.discovery.policy import BLOCK_VARIABLE
+from registry.architecture import ArchitectureConfig, ArchitectureSpec, SegmenterArguments
+from registry.discovery.blame import blaming, broken, one_line
+from registry.discovery.index import GROUPS, Claim, Kind
 from registry.discovery.records import PluginRecord
-from registry.discovery.specs import spec_violations
+from registry.discovery.specs import architecture_violations, spec_violations
 from registry.errors import BrokenPluginError, RegistryError, UnknownEncoderError, nearest
 from registry.pyramid import EncoderSpec
 
-__all__ = ["Failure", "LoadedPlugin", "attempt", "defective"]
+__all__ = ["Failure", "LoadedArchitecture", "LoadedPlugin", "Plugin", "attempt", "defective"]
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedPlugin:
-    """An imported plugin whose hooks and encoder descriptions were checked.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plugin:
+    """An imported plugin whose hooks were checked, whatever it offers.
 
     Each plugin has a hook manager of its own: calling one plugin never runs another's code.
 
     Args:
         record: where the plugin comes from.
-        encoders: its encoder variants by name.
     """
 
     record: PluginRecord
-    encoders: Mapping[str, EncoderSpec]
     _claim: Claim = field(repr=False)
     _hooks: pluggy.HookRelay = field(repr=False)
 
@@ -47,6 +44,39 @@ class LoadedPlugin:
     def origin(self) -> str:
         """Plugin, distribution and version, for messages: `plugin 'resnet' (atrous 0.1.0)`."""
         return self._claim.origin
+
+    def preset_roots(self) -> list[Path]:
+        """Folders with presets that the plugin contributes, existing or not.
+
+        Raises:
+            BrokenPluginError: its hook raised (chained) or returned something other than absolute paths.
+        """
+        with blaming(self._claim, "must name its preset roots without raising"):
+            answers = [
+                answer if isinstance(answer, str | PathLike) else list(answer)
+                for answer in self._hooks.registry_preset_roots()
+            ]
+        roots: dict[Path, None] = {}
+        for answer in answers:
+            # A bare path is a forgotten pair of brackets; iterating a string would give its letters.
+            if not isinstance(answer, list) or not all(isinstance(root, str | PathLike) for root in answer):
+                raise broken(self._claim, "must return its preset roots as a list of paths", repr(answer))
+            roots.update(dict.fromkeys(Path(root) for root in answer))
+        relative = [str(root) for root in roots if not root.is_absolute()]
+        if relative:
+            raise broken(self._claim, "must give its preset roots as absolute paths", ", ".join(relative))
+        return list(roots)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LoadedPlugin(Plugin):
+    """An imported encoder plugin whose hooks and descriptions were checked.
+
+    Args:
+        encoders: its encoder variants by name.
+    """
+
+    encoders: Mapping[str, EncoderSpec]
 
     def encoder(self, variant: str) -> EncoderSpec:
         """Describe one encoder variant.
@@ -80,12 +110,12 @@ class LoadedPlugin:
                 the builder passes unchanged: it already says what to do.
         """
         self.encoder(variant)
-        with _blaming(self._claim, f"must build encoder {variant!r} without raising", passing=RegistryError):
+        with blaming(self._claim, f"must build encoder {variant!r} without raising", passing=RegistryError):
             levels = self._hooks.registry_build_encoder(
                 variant=variant, inputs=inputs, output_stride=output_stride, options=options
             )
         if not isinstance(levels, Mapping):
-            raise _broken(
+            raise broken(
                 self._claim,
                 f"must return a mapping of levels to tensors for encoder {variant!r}",
                 repr(levels),
@@ -111,48 +141,57 @@ class LoadedPlugin:
                 hook passes unchanged.
         """
         self.encoder(variant)
-        with _blaming(
+        with blaming(
             self._claim, f"must convert weights of {variant!r} without raising", passing=RegistryError
         ):
             converted = self._hooks.registry_convert_weights(variant=variant, source=source, arrays=arrays)
         if converted is None:
             return arrays
         if not isinstance(converted, Mapping):
-            raise _broken(
+            raise broken(
                 self._claim,
                 f"must return a mapping of layers to arrays, or None, for weights of {variant!r}",
                 type(converted).__name__,
             )
         wrong = [name for name, values in converted.items() if not _is_list_of_arrays(values)]
         if wrong:
-            raise _broken(
+            raise broken(
                 self._claim,
                 f"must return a list of arrays per layer for weights of {variant!r}",
                 ", ".join(f"{name}: {type(converted[name]).__name__}" for name in wrong[:12]),
             )
         return converted
 
-    def preset_roots(self) -> list[Path]:
-        """Folders with presets that the plugin contributes, existing or not.
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LoadedArchitecture(Plugin):
+    """An imported architecture plugin whose hooks and description were checked.
+
+    Args:
+        spec: the architecture that its entry point is named after.
+    """
+
+    spec: ArchitectureSpec
+
+    def build(self, encoder: Any, config: ArchitectureConfig, arguments: SegmenterArguments) -> Any:
+        """Let the plugin extend the encoder's graph to a segmenter.
+
+        Args:
+            encoder: functional model with `pyramid_outputs`.
+            config: instance of the spec's `section`.
+            arguments: classes, activation, preprocessor and name.
+
+        Returns:
+            What the plugin delivers, not yet held against the contract.
 
         Raises:
-            BrokenPluginError: its hook raised (chained) or returned something other than absolute paths.
+            BrokenPluginError: its builder raised (chained). A `RegistryError` passes unchanged: it already says what
+                to do.
         """
-        with _blaming(self._claim, "must name its preset roots without raising"):
-            answers = [
-                answer if isinstance(answer, str | PathLike) else list(answer)
-                for answer in self._hooks.registry_preset_roots()
-            ]
-        roots: dict[Path, None] = {}
-        for answer in answers:
-            # A bare path is a forgotten pair of brackets; iterating a string would give its letters.
-            if not isinstance(answer, list) or not all(isinstance(root, str | PathLike) for root in answer):
-                raise _broken(self._claim, "must return its preset roots as a list of paths", repr(answer))
-            roots.update(dict.fromkeys(Path(root) for root in answer))
-        relative = [str(root) for root in roots if not root.is_absolute()]
-        if relative:
-            raise _broken(self._claim, "must give its preset roots as absolute paths", ", ".join(relative))
-        return list(roots)
+        with blaming(self._claim, "must build a segmenter without raising", passing=RegistryError):
+            return self._hooks.registry_build_segmenter(
+                architecture=self.spec.name, encoder=encoder, config=config, arguments=arguments
+            )
 
 
 @dataclass(frozen=True)
@@ -170,7 +209,7 @@ class Failure:
     @property
     def summary(self) -> str:
         """The failure in one line."""
-        return _one_line(f"{self.error.rule}; received: {self.error.received}")
+        return one_line(f"{self.error.rule}; received: {self.error.received}")
 
     def again(self) -> BrokenPluginError:
         """A fresh exception with the original cause.
@@ -186,14 +225,14 @@ class _IncompatiblePluginError(BrokenPluginError):
     """Tells a foreign API version from other breakage; never leaves this module."""
 
 
-def attempt(claim: Claim) -> LoadedPlugin | Failure:
+def attempt(claim: Claim) -> Plugin | Failure:
     """Import one plugin and check everything that can be checked without building.
 
     `KeyboardInterrupt` passes; any other failure, `SystemExit` included, is returned.
     """
     try:
         # The steps blame precisely; this catches what hides elsewhere, such as a raising property or repr.
-        with _blaming(claim, "must be inspectable without raising", passing=BrokenPluginError):
+        with blaming(claim, "must be inspectable without raising", passing=BrokenPluginError):
             return _load(claim)
     except _IncompatiblePluginError as error:
         return Failure("incompatible", error)
@@ -203,27 +242,24 @@ def attempt(claim: Claim) -> LoadedPlugin | Failure:
 
 def defective(claim: Claim) -> BrokenPluginError:
     """The error for a claim whose metadata is malformed."""
-    return _broken(claim, "must be declared by well-formed metadata", claim.defect)
+    return broken(claim, "must be declared by well-formed metadata", claim.defect)
 
 
-def _load(claim: Claim) -> LoadedPlugin:
-    with _blaming(claim, "must be importable"):
-        plugin = importlib.metadata.EntryPoint(claim.name, claim.module, GROUP).load()
+def _load(claim: Claim) -> Plugin:
+    with blaming(claim, "must be importable"):
+        plugin = importlib.metadata.EntryPoint(claim.name, claim.module, GROUPS[claim.kind]).load()
     _check_api_version(claim, plugin)
     hooks = _register(claim, plugin)
-    return LoadedPlugin(
-        record=PluginRecord(
-            name=claim.name,
-            distribution=claim.distribution,
-            version=claim.version,
-            module=claim.module,
-            builtin=claim.builtin,
-            status="loaded",
-        ),
-        encoders=_describe(claim, hooks),
-        _claim=claim,
-        _hooks=hooks,
+    record = PluginRecord(
+        kind=claim.kind,
+        name=claim.name,
+        distribution=claim.distribution,
+        version=claim.version,
+        module=claim.module,
+        builtin=claim.builtin,
+        status="loaded",
     )
+    return _DESCRIBED[claim.kind](claim, record, hooks)
 
 
 def _check_api_version(claim: Claim, plugin: object) -> None:
@@ -248,7 +284,7 @@ def _register(claim: Claim, plugin: object) -> pluggy.HookRelay:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     known = set(vars(manager.hook))
-    with _blaming(claim, "must implement hooks with the arguments that registry.hookspecs states"):
+    with blaming(claim, "must implement hooks with the arguments that registry.hookspecs states"):
         manager.register(plugin, claim.name)
     try:
         manager.check_pending()
@@ -267,74 +303,72 @@ def _check_completeness(claim: Claim, plugin: object, hooks: pluggy.HookRelay, k
     implemented = {name for name in known if getattr(hooks, name).get_hookimpls()}
     unmarked = sorted(name for name in known - implemented if hasattr(plugin, name))
     if unmarked:
-        raise _broken(
+        raise broken(
             claim,
             "must mark its hooks, or they are never called",
             f"{', '.join(unmarked)} without a decorator",
             repair="decorate with @registry.hookspecs.hookimpl",
         )
     if not implemented:
-        raise _broken(
+        raise broken(
             claim,
             "must implement at least one hook",
             f"{claim.module} implements none",
-            repair=f"implement {' or '.join(sorted(known))} with @registry.hookspecs.hookimpl",
+            repair=f"implement {' and '.join(_PAIRS[claim.kind])} with @registry.hookspecs.hookimpl",
         )
-    missing = {"registry_encoders", "registry_build_encoder"} - implemented
-    if len(missing) == 1:
-        raise _broken(
-            claim, "must both describe and build its encoders", f"{missing.pop()} is not implemented"
-        )
+    for kind, pair in _PAIRS.items():
+        missing = [name for name in pair if name not in implemented]
+        # An encoder plugin may do nothing but contribute presets.
+        if len(missing) == 1 or (missing and kind == claim.kind == "architecture"):
+            raise broken(
+                claim,
+                f"must both describe and build its {kind}s",
+                f"{missing[0]} is not implemented" if len(missing) == 1 else "neither is implemented",
+            )
 
 
-def _describe(claim: Claim, hooks: pluggy.HookRelay) -> Mapping[str, EncoderSpec]:
-    with _blaming(claim, "must describe its encoders without raising"):
+def _described_encoders(claim: Claim, record: PluginRecord, hooks: pluggy.HookRelay) -> LoadedPlugin:
+    with blaming(claim, "must describe its encoders without raising"):
         described = [spec for answer in hooks.registry_encoders() for spec in answer]
     violations = list(spec_violations(described))
     if violations:
-        raise _broken(
+        raise broken(
             claim,
             "must describe its encoders correctly",
             "; ".join(violations),
             repair="correct what its registry_encoders hook returns",
         )
-    return MappingProxyType({spec.name: spec for spec in described})
+    encoders = MappingProxyType({spec.name: spec for spec in described})
+    return LoadedPlugin(record=record, encoders=encoders, _claim=claim, _hooks=hooks)
+
+
+def _described_architecture(
+    claim: Claim, record: PluginRecord, hooks: pluggy.HookRelay
+) -> LoadedArchitecture:
+    with blaming(claim, "must describe its architectures without raising"):
+        described = [spec for answer in hooks.registry_architectures() for spec in answer]
+        violations = list(architecture_violations(described, claim.name))
+    if violations:
+        raise broken(
+            claim,
+            "must describe its architectures correctly",
+            "; ".join(violations),
+            repair="correct what its registry_architectures hook returns",
+        )
+    spec = next(spec for spec in described if spec.name == claim.name)
+    return LoadedArchitecture(record=record, spec=spec, _claim=claim, _hooks=hooks)
 
 
 def _is_list_of_arrays(values: object) -> bool:
     return isinstance(values, list | tuple) and all(hasattr(value, "shape") for value in values)
 
 
-@contextmanager
-def _blaming(
-    claim: Claim, rule: str, *, passing: type[Exception] | tuple[type[Exception], ...] = ()
-) -> Iterator[None]:
-    """Turn whatever a plugin raises into a `BrokenPluginError` that names it."""
-    try:
-        yield
-    except passing:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _broken(claim, rule, _summary(error)) from error
-
-
-def _broken(claim: Claim, rule: str, received: str, *, repair: str | None = None) -> BrokenPluginError:
-    return BrokenPluginError(f"{claim.origin} {rule}", received=received, repair=repair or _remedy(claim))
-
-
-def _remedy(claim: Claim) -> str:
-    if claim.builtin:
-        return "reinstall atrous; if that does not help, report it as a defect of atrous"
-    return (
-        f"update or uninstall {claim.distribution}, or switch it off: {BLOCK_VARIABLE}={claim.distribution}"
-    )
-
-
-def _summary(error: BaseException) -> str:
-    # format_exception_only survives a raising __str__; the source of a SyntaxError comes first, indented.
-    lines = [line for line in traceback.format_exception_only(error) if not line.startswith(" ")]
-    return _one_line(lines[0]) if lines else type(error).__name__
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+_DESCRIBED: dict[Kind, Callable[[Claim, PluginRecord, pluggy.HookRelay], Plugin]] = {
+    "encoder": _described_encoders,
+    "architecture": _described_architecture,
+}
+# What describes and what builds.
+_PAIRS: dict[Kind, tuple[str, str]] = {
+    "encoder": ("registry_encoders", "registry_build_encoder"),
+    "architecture": ("registry_architectures", "registry_build_segmenter"),
+}

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["EncoderRecord", "PluginRecord", "PluginStatus", "PresetRoot"]
+from registry.discovery.index import Kind
+
+__all__ = ["ArchitectureRecord", "EncoderRecord", "PluginRecord", "PluginStatus", "PresetRoot"]
 
 PluginStatus = Literal["available", "loaded", "broken", "blocked", "duplicate", "incompatible"]
 
@@ -16,7 +18,8 @@ class PluginRecord:
     """One distribution's claim to one plugin name, and how it stands.
 
     Args:
-        name: the word that presets write under `encoder.plugin`.
+        kind: what it offers, `encoder` (variants, in fact) or `architecture`.
+        name: the word that presets write under `encoder.plugin` or `architecture.name`.
         distribution: the installed distribution that declares it.
         version: that distribution's version.
         module: the entry point's value, `registry_resnet` or `package.module:object`.
@@ -26,6 +29,7 @@ class PluginRecord:
         error: why it cannot serve, in one line; None while nothing speaks against it.
     """
 
+    kind: Kind
     name: str
     distribution: str
     version: str
@@ -76,6 +80,35 @@ class EncoderRecord:
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON-ready values."""
         return {**asdict(self), "output_strides": list(self.output_strides)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchitectureRecord:
+    """One architecture of an installed plugin.
+
+    Args:
+        name: the word that presets write under `architecture.name`.
+        distribution: the installed distribution that ships it.
+        version: that distribution's version.
+        module: the plugin's module.
+        builtin: whether atrous itself ships it.
+        levels: pyramid levels that it reads by default; None where a key of its config has no default.
+        paper: where it is described.
+        description: one sentence.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    builtin: bool
+    levels: tuple[str, ...] | None
+    paper: str
+    description: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON-ready values."""
+        return {**asdict(self), "levels": self.levels and list(self.levels)}
 
 
 class PresetRoot(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a plugin may say about its encoders: the check of its `EncoderSpec`s, before anything is built."""
+"""What a plugin may say about what it offers: the check of its specs, before anything is built."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import BaseModel, ValidationError
 
+from registry.architecture import ArchitectureConfig, ArchitectureSpec
 from registry.errors import nearest
 from registry.pyramid import LEVELS, EncoderSpec, Normalization
 
-__all__ = ["default_channels", "spec_violations"]
+__all__ = ["architecture_violations", "default_channels", "default_levels", "spec_violations"]
 
 
 def default_channels(spec: EncoderSpec) -> dict[str, int] | None:
@@ -21,6 +22,56 @@ def default_channels(spec: EncoderSpec) -> dict[str, int] | None:
     except ValidationError:
         return None
     return spec.channels_for(options)
+
+
+def default_levels(spec: ArchitectureSpec) -> tuple[str, ...] | None:
+    """Levels that an architecture reads by default; None where its config has a key without default."""
+    try:
+        config = spec.section.model_validate({"name": spec.name})
+    except ValidationError:
+        return None
+    return spec.levels_for(config)
+
+
+def architecture_violations(described: Iterable[object], name: str) -> Iterator[str]:
+    """Say everything that is wrong with the architectures that a plugin describes.
+
+    Args:
+        described: what the plugin's `registry_architectures` returned.
+        name: of the entry point, which one of them must have.
+
+    Yields:
+        One sentence per violation; nothing when the descriptions can be relied on.
+    """
+    seen: list[str] = []
+    for item in described:
+        if not isinstance(item, ArchitectureSpec):
+            yield f"every architecture must be a registry.architecture.ArchitectureSpec, got {item!r}"
+            continue
+        if item.name in seen:
+            yield f"architecture {item.name!r} is described twice"
+        seen.append(item.name)
+        for violation in _architecture_violations(item):
+            yield f"architecture {item.name!r}: {violation}"
+    if name not in seen:
+        yield f"one must be named {name!r}, as the entry point is; there is {', '.join(map(repr, seen)) or 'none'}"
+
+
+def _architecture_violations(spec: ArchitectureSpec) -> Iterator[str]:
+    config: object = spec.config
+    if not isinstance(config, type) or not issubclass(config, ArchitectureConfig):
+        yield f"config must be a subclass of registry.architecture.ArchitectureConfig, got {config!r}"
+        return
+    try:
+        levels = default_levels(spec)
+    except Exception as error:  # the plugin's own function, or no levels at all
+        yield f"levels must be names of pyramid levels, got {type(error).__name__}: {error}"
+        return
+    if levels == ():
+        yield "levels must name at least one level"
+    for level in levels or ():
+        if level not in LEVELS:
+            yield f"level {level!r} does not exist; {nearest(str(level), LEVELS)}"
 
 
 def spec_violations(described: Iterable[object]) -> Iterator[str]:

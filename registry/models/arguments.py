@@ -84,7 +84,7 @@ def require_image_shape(image_shape: Any) -> tuple[int | None, int | None, int]:
 
 
 def check_image_shape(shape: Sequence[int | None], stride: tuple[int, int]) -> None:
-    """Refuse a fixed (height, width, channels) that the stride (rows, columns) of the ASPP level does not divide.
+    """Refuse a fixed (height, width, channels) that the stride (rows, columns) of the deepest level does not divide.
 
     Raises:
         ModelError: a fixed side is not a multiple of its stride.
@@ -92,7 +92,8 @@ def check_image_shape(shape: Sequence[int | None], stride: tuple[int, int]) -> N
     for side, step, name in zip(shape, stride, ("height", "width"), strict=False):
         if side is not None and side % step:
             raise ModelError(
-                f"the {name} of `image_shape` must be a multiple of {step} pixels, the stride of the ASPP level",
+                f"the {name} of `image_shape` must be a multiple of {step} pixels, the stride of the deepest level "
+                "that is read",
                 received=side,
                 repair=f"choose {max(step, side // step * step)} or {-(-side // step) * step}",
             )

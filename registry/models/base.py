@@ -9,7 +9,10 @@ import numpy as np
 from registry.backend import keras, tf
 from registry.errors import ModelError
 
-__all__ = ["Backbone", "ImageSegmenter", "RegistryModel", "deserialize", "untracked"]
+__all__ = ["CLASSIFIER", "Backbone", "ImageSegmenter", "RegistryModel", "deserialize", "untracked"]
+
+# Name of the classifier's layer, in KerasHub's weights as well; where there are several, each name starts with it.
+CLASSIFIER = "segmentation_output"
 
 # Attributes that refer to other models or to tensors must not become parts that Keras saves a second time.
 untracked = tf.__internal__.tracking.no_automatic_dependency_tracking
@@ -45,6 +48,12 @@ class RegistryModel(keras.Model):
     def set_preset_config(self, config: Any) -> None:
         """Attach the resolved `PresetConfig`; assembly does this."""
         self._preset_config = config
+
+    def restore_preset_config(self, config: dict[str, Any]) -> None:
+        """Attach the preset that a saved model carries as plain data."""
+        from registry.catalog import resolve
+
+        self.set_preset_config(resolve(config).config)
 
     @property
     def weights_report(self) -> Any:
@@ -121,6 +130,16 @@ class ImageSegmenter(RegistryModel):
     """
 
     @property
+    def encoder(self) -> Any:
+        """The encoder whose graph this model continues: a functional model with `pyramid_outputs`, a view."""
+        raise NotImplementedError
+
+    @property
+    def classifier(self) -> list[Any]:
+        """The layers with weights that make the classes; all others suit any number of classes."""
+        return [layer for layer in self.layers if layer.name.startswith(CLASSIFIER) and layer.weights]
+
+    @property
     def preprocessor(self) -> Any:
         """Callable on images, or on (images, labels[, sample weights]); None applies nothing."""
         return getattr(self, "_preprocessor", None)
@@ -135,6 +154,13 @@ class ImageSegmenter(RegistryModel):
                 repair="pass a registry.SegmentationPreprocessor or a function of (images, labels)",
             )
         self._preprocessor = value
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """Rebuild from a configuration that holds the preset, through the plugins that the preset names."""
+        from registry.assembly import restore
+
+        return restore(config, custom_objects)
 
     def predict(self, x: Any, batch_size: int | None = None, **kwargs: Any) -> Any:
         """Preprocess, then predict; arguments of `tf_keras.Model.predict`.

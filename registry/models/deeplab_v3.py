@@ -20,14 +20,11 @@ from registry.models.arguments import (
     upsampling_factors,
 )
 from registry.models.aspp import atrous_spatial_pyramid_pooling
-from registry.models.base import Backbone, ImageSegmenter, deserialize, untracked
+from registry.models.base import CLASSIFIER, Backbone, ImageSegmenter, deserialize, untracked
 from registry.models.encoder import attach_pyramid, level_strides, pyramid_of, retrace
-from registry.models.layers import conv_bn_relu, separable_conv_bn_relu
+from registry.models.layers import bilinear_upsampling, conv_bn_relu, separable_conv_bn_relu
 
 __all__ = ["CLASSIFIER", "DeepLabV3Backbone", "DeepLabV3ImageSegmenter"]
-
-# Name of the classifier's layer, in KerasHub's weights as well.
-CLASSIFIER = "segmentation_output"
 
 
 @keras.saving.register_keras_serializable(package="atrous")
@@ -129,7 +126,7 @@ class DeepLabV3Backbone(Backbone):
             dropout=aspp_dropout,
             batch_norm=batch_norm,
         )
-        x = _bilinear(x, factors, "encoder_output_upsampling")
+        x = bilinear_upsampling(x, factors, name="encoder_output_upsampling")
         if low_level_feature_key is not None:
             low_level = conv_bn_relu(
                 pyramid[low_level_feature_key],
@@ -144,7 +141,7 @@ class DeepLabV3Backbone(Backbone):
                 x, decoder_filters, decoder_kernel_size, names=_head_names(number), batch_norm=batch_norm
             )
         final = (aspp_stride[0] // factors[0], aspp_stride[1] // factors[1])
-        outputs = _bilinear(x, final, "backbone_output_upsampling")
+        outputs = bilinear_upsampling(x, final, name="backbone_output_upsampling")
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self._remember(
             image_encoder=image_encoder,
@@ -265,7 +262,7 @@ class DeepLabV3ImageSegmenter(ImageSegmenter):
             )
         require_positive_integer(num_classes, "num_classes")
         x = keras.layers.Conv2D(num_classes, 1, use_bias=False, name=CLASSIFIER)(backbone.decoder_features)
-        x = _bilinear(x, backbone.final_upsampling, f"{CLASSIFIER}_upsampling")
+        x = bilinear_upsampling(x, backbone.final_upsampling, name=f"{CLASSIFIER}_upsampling")
         if activation is not None:
             x = keras.layers.Activation(activation, name=f"{CLASSIFIER}_activation")(x)
         super().__init__(inputs=backbone.inputs, outputs=x, **kwargs)
@@ -277,6 +274,11 @@ class DeepLabV3ImageSegmenter(ImageSegmenter):
         self.backbone = backbone
         self.num_classes = num_classes
         self.activation = activation
+
+    @property
+    def encoder(self) -> Any:
+        """The backbone's `image_encoder`."""
+        return self.backbone.image_encoder
 
     @property
     def size_multiple(self) -> tuple[int, int]:
@@ -299,8 +301,6 @@ class DeepLabV3ImageSegmenter(ImageSegmenter):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> DeepLabV3ImageSegmenter:
         """Rebuild from `get_config`."""
-        from registry.config import PresetConfig
-
         config = dict(config)
         preset_config = config.pop("preset_config", None)
         for part in ("backbone", "preprocessor"):
@@ -308,14 +308,8 @@ class DeepLabV3ImageSegmenter(ImageSegmenter):
                 config[part] = deserialize(config[part], custom_objects)
         model = cls(**config)
         if preset_config is not None:
-            model.set_preset_config(PresetConfig.model_validate(preset_config))
+            model.restore_preset_config(preset_config)
         return model
-
-
-def _bilinear(x: Any, factors: tuple[int, int], name: str) -> Any:
-    if factors == (1, 1):
-        return x
-    return keras.layers.UpSampling2D(factors, interpolation="bilinear", name=name)(x)
 
 
 def _head_names(number: int) -> tuple[str, str, str]:

@@ -24,6 +24,7 @@ __all__ = [
     "ResizeLike",
     "SpaceToDepth",
     "atrous_depthwise_conv2d",
+    "bilinear_upsampling",
     "conv2d",
     "conv_bn_relu",
     "depthwise_conv2d",
@@ -209,6 +210,22 @@ def depthwise_conv2d(kernel_size: int, *, dilation_rate: int = 1, **kwargs: Any)
     if dilation_rate == 1:
         return keras.layers.DepthwiseConv2D(kernel_size, **kwargs)
     return AtrousDepthwiseConv2D(kernel_size, dilation_rate=dilation_rate, **kwargs)
+
+
+def bilinear_upsampling(x: Any, factors: int | tuple[int, int], *, name: str) -> Any:
+    """Append bilinear upsampling with half-pixel centres, or nothing where the factors are 1.
+
+    Args:
+        x: `KerasTensor` (batch, height, width, channels).
+        factors: of rows and columns, one or two integers.
+        name: of the layer.
+
+    Returns:
+        `KerasTensor` (batch, height · rows, width · columns, channels).
+    """
+    if factors in (1, (1, 1)):
+        return x
+    return keras.layers.UpSampling2D(factors, interpolation="bilinear", name=name)(x)
 
 
 def squeeze_excite(

@@ -5,17 +5,16 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 from fake_site import Site
 
 from registry import discovery, hookspecs
-from registry.config import PresetConfig
+from registry.architecture import ArchitectureSpec
+from registry.catalog import resolve
 from registry.pyramid import EncoderSpec
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +63,8 @@ def test_every_hook_is_exercised_by_a_test(name: str):
 def test_every_field_of_a_description_is_explained():
     rows = [line for line in GUIDE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     explained = {word for row in rows for word in re.findall(r"`(\w+)`", row.split(" | ")[0])}
-    assert explained >= {field.name for field in dataclasses.fields(EncoderSpec)}
+    for spec in (EncoderSpec, ArchitectureSpec):
+        assert explained >= {field.name for field in dataclasses.fields(spec)}
 
 
 def test_every_status_and_variable_is_explained():
@@ -92,7 +92,8 @@ def test_the_sample_is_discovered_and_its_preset_is_valid(site: Site):
     assert encoder.channels == {"P1": 16, "P2": 32, "P3": 64, "P4": 96, "P5": 128}
     (root,) = discovery.preset_roots()
     (preset,) = root.path.glob("*.yaml")
-    config = PresetConfig.model_validate_json(json.dumps(yaml.safe_load(preset.read_text(encoding="utf-8"))))
+    site.install("atrous", "[registry.architectures]\ndeeplab_v3_plus = registry_deeplab\n", modules={})
+    config = resolve(preset).config
     _, spec = discovery.find_encoder(config.encoder.plugin, config.encoder.variant)
     assert config.encoder.output_stride in spec.output_strides
     assert spec.channels_for(spec.options(**config.encoder.options))["P1"] == 24

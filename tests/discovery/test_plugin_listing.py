@@ -29,6 +29,7 @@ def test_listing_knows_everything_without_importing(site: Site):
     site.install("atrous", {"resnet": "registry_fake_resnet"}, version="0.1.0")
     first, second = discovery.list_plugins()
     assert first.to_dict() == {
+        "kind": "encoder",
         "name": "resnet",
         "distribution": "atrous",
         "version": "0.1.0",

@@ -1,0 +1,32 @@
+"""Heads on any encoder's pyramid: LR-ASPP, FPN, U-Net, PSPNet and SegFormer's all-MLP head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
+
+from registry.architecture import ArchitectureSpec, SegmenterArguments
+from registry.hookspecs import hookimpl
+from registry_heads.config import SPECS
+
+REGISTRY_API_VERSION = 1
+
+__all__ = ["REGISTRY_API_VERSION", "registry_architectures", "registry_build_segmenter"]
+
+
+@hookimpl
+def registry_architectures() -> Iterable[ArchitectureSpec]:
+    """Describe the heads."""
+    return SPECS
+
+
+@hookimpl
+def registry_build_segmenter(
+    architecture: str, encoder: Any, config: Any, arguments: SegmenterArguments
+) -> Any:
+    """Append the head of that name; each has a module of its own, whose `logits` extends the graph."""
+    from registry.models.segmenter import PyramidSegmenter
+
+    head = import_module(f"registry_heads.{architecture}")
+    return PyramidSegmenter(encoder, head.logits(encoder, config, arguments.num_classes), arguments)
