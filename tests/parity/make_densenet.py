@@ -5,7 +5,7 @@ Runs in an environment of its own (`pip install keras-hub==0.32.0 tensorflow`), 
     python tests/parity/make_densenet.py small tests/parity/densenet
     python tests/parity/make_densenet.py full /somewhere
 
-`check_encoders.py` compares; the tests do it with the committed small files.
+`check_xception_densenet.py` compares; the tests do it with the committed small files.
 """
 
 import argparse

@@ -6,7 +6,7 @@ never in the test environment:
     python tests/parity/make_xception.py timm small tests/parity/xception
     python tests/parity/make_xception.py keras_hub small tests/parity/xception
 
-and `full` in place of `small` for the published sizes, into a folder elsewhere. `check_encoders.py` compares; the
+and `full` in place of `small` for the published sizes, into a folder elsewhere. `check_xception_densenet.py` compares; the
 tests do it with the committed small files.
 """
 

@@ -59,8 +59,7 @@ def keras_array(layer, variable, shape):
 
 def torch_array(parameter, shape):
     """Array of a PyTorch parameter: `stem.0.conv.weight`."""
+    kind = "kernel" if len(shape) > 1 else "scale"
     if parameter.endswith(("bias", "running_mean")):
         kind = "shift"
-    else:
-        kind = "kernel" if len(shape) > 1 else "scale"
     return seeded_array(parameter, kind, shape, int(np.prod(shape[1:])))

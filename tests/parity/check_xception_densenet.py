@@ -1,6 +1,6 @@
 """Compare our Xception and DenseNet with the features that `make_xception.py` and `make_densenet.py` wrote.
 
-    python tests/parity/check_encoders.py FOLDER
+    python tests/parity/check_xception_densenet.py FOLDER
 
 Prints one row per file, input size, output stride and level and exits 1 where the largest difference exceeds 1e-4
 standard deviations of the reference.
@@ -96,20 +96,21 @@ def compare(path: Path) -> list[Row]:
     build, convert, beyond = builder_of(description["family"], description["config"])
     arrays = source_arrays(description)
     converted = convert(arrays)
-    models = {}
-    rows = []
-    keys = [key for key in golden.files if key != "description"]
-    for key in keys:
+    models, outputs, rows = {}, {}, []
+    for key in golden.files:
+        if key == "description":
+            continue
         size, stride, level = key.split("/")
-        if (size, stride) not in models:
+        if stride not in models:
             inputs = keras.layers.Input((None, None, 3))
-            model = keras.Model(inputs, build(inputs, int(stride)))
-            assign(model.layers, arrays if converted is None else converted, source=str(path), unused=beyond)
+            models[stride] = keras.Model(inputs, build(inputs, int(stride)))
+            weights = arrays if converted is None else converted
+            assign(models[stride].layers, weights, source=str(path), unused=beyond)
+        if (size, stride) not in outputs:
             image = seeded_image(*map(int, size.split("x")))
-            models[size, stride] = model(image, training=False)
+            outputs[size, stride] = models[stride](image, training=False)
         expected = golden[key]
-        values = sampled(models[size, stride][level])
-        difference = np.abs(values - expected).max() / expected.std()
+        difference = np.abs(sampled(outputs[size, stride][level]) - expected).max() / expected.std()
         rows.append(Row(path.stem, size, int(stride), level, float(difference)))
     return rows
 
