@@ -19,10 +19,23 @@ from registry.testing.subject import Subject
 __all__ = ["check_float32", "check_int8", "check_quantization_aware"]
 
 _CALIBRATION_IMAGES = 8
+_STOCK_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 
 
 def check_float32(subject: Subject) -> Iterator[Finding]:
     """Export a DeepLabV3 on the encoder: builtin and native operations only, equal to Keras within 1e-3."""
+    dilated = [
+        layer.name
+        for layer in subject.encoder(min(subject.strides)).layers
+        if type(layer) in _STOCK_CONVOLUTIONS and max(layer.dilation_rate) > 1
+    ]
+    if dilated:
+        yield Finding(
+            "dilated convolutions must be native at every size: those of tf_keras rearrange their input and back, "
+            "unless its size happens to be a multiple of the rate",
+            f"tf_keras layers with a dilation_rate: {', '.join(dilated[:6])}",
+            "use registry.models.layers.conv2d and depthwise_conv2d",
+        )
     yield from _export_findings(subject, "float32")
 
 

@@ -29,32 +29,28 @@ def check_atrous(subject: Subject) -> Iterator[Finding | Note]:
         raise Inapplicable(f"its one output stride is {subject.strides[0]}")
     side = -(-max(subject.probe, _SMALLEST_SIDE) // (2 * subject.unit)) * 2 * subject.unit
     image = subject.images(side, side)
-    strided = subject.randomized()
-    silenced = _without_global_pooling(strided)
-    if silenced:
+    strided = subject.build(max(subject.strides))
+    strided.set_weights(subject.randomized().get_weights())
+    readers = _readers_of_global_pooling(strided)
+    if readers:
         # A mean over the finer map is another number, so what it decides is left out of the comparison.
-        yield Note(f"compared without what global pooling contributes ({len(silenced)} layers)")
+        yield Note(f"compared without what global pooling contributes (to {len(readers)} layers)")
+    for layer in readers:
+        layer.kernel.assign(tf.zeros_like(layer.kernel))
     coarse = strided(image, training=False)
     for stride in subject.strides[1:]:
         dilated = subject.build(stride)
-        dilated.set_weights(_silent_weights(strided, silenced))
+        dilated.set_weights(strided.get_weights())
         fine = dilated(image, training=False)
         for level in coarse:
             yield from _compare(coarse[level].numpy(), fine[level].numpy(), level, stride)
 
 
-def _without_global_pooling(model: Any) -> list[str]:
-    """Layers with weights that read a global average: their kernels decide how much it matters."""
+def _readers_of_global_pooling(model: Any) -> list[Any]:
+    """Layers whose kernel decides how much a global average matters."""
     poolings = [layer for layer in model.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
-    readers = [node.layer for pooling in poolings for node in pooling.outbound_nodes]
-    return list(dict.fromkeys(layer.name for layer in readers if getattr(layer, "kernel", None) is not None))
-
-
-def _silent_weights(model: Any, silenced: list[str]) -> list[NDArray[Any]]:
-    for name in silenced:
-        layer = model.get_layer(name)
-        layer.kernel.assign(tf.zeros_like(layer.kernel))
-    return model.get_weights()
+    readers = {node.layer.name: node.layer for pooling in poolings for node in pooling.outbound_nodes}
+    return [layer for layer in readers.values() if getattr(layer, "kernel", None) is not None]
 
 
 def _compare(

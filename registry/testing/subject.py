@@ -87,6 +87,12 @@ class Subject:
             self.plugin, self.spec.name, output_stride, (*size, 3), self.options, name="encoder"
         )
 
+    def unchecked_graph(self) -> Any:
+        """The undilated network as the plugin gives it, not held to the pyramid contract."""
+        inputs = keras.layers.Input((*OPEN, 3), name="inputs")
+        options = self.spec.options.model_validate(self.options)
+        return keras.Model(inputs, self.loaded.build(self.spec.name, inputs, max(self.strides), options))
+
     def encoder(self, output_stride: int | None = None, size: Size = OPEN) -> Any:
         """The encoder with fresh weights, built once; None asks for the undilated network."""
         key = (output_stride or max(self.strides), size)
