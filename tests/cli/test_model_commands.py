@@ -80,7 +80,10 @@ def calls(monkeypatch):
 def test_build_describes_the_model(run, calls):
     result = run("build", "some_preset")
     assert result.exit_code == 0
-    assert calls["build"] == ("some_preset", {"weights": "default", "num_classes": None, "image_shape": None})
+    assert calls["build"] == (
+        "some_preset",
+        {"weights": "default", "encoder_weights": "default", "num_classes": None, "image_shape": None},
+    )
     assert "20 (14 trainable)" in result.stdout
     assert "level P2       ? x ? x 256" in result.stdout
     assert "chatter" not in result.stdout
@@ -97,7 +100,7 @@ def test_a_wrong_preset_is_refused_before_anything_is_built(run, monkeypatch, co
 
 def test_build_passes_its_options_on(run, calls):
     result = run(
-        "build", "p", "--weights", "none", "--num-classes", 4, "--image-shape", "32x64",
+        "build", "p", "--weights", "none", "--encoder-weights", "imagenet", "--num-classes", 4, "--image-shape", "32x64",
         "--set", "encoder.output_stride=8", "--set", "architecture.dilation_rates=[6, 12]",
         "--output", "m.keras", "--json",
     )  # fmt: skip
@@ -106,6 +109,7 @@ def test_build_passes_its_options_on(run, calls):
         "p",
         {
             "weights": None,
+            "encoder_weights": "imagenet",
             "num_classes": 4,
             "image_shape": (32, 64, 3),
             "encoder.output_stride": 8,
@@ -127,6 +131,7 @@ def test_build_passes_its_options_on(run, calls):
         ("--num-classes", "many"),
         ("--set", "num_classes=3"),
         ("--set", "weights=none"),
+        ("--set", "encoder_weights=imagenet"),
         ("--set", "image_shape=[1, 2, 3]"),
         ("--unknown",),
     ],
@@ -145,7 +150,7 @@ def test_build_checks_its_output_before_it_builds(run, calls, output):
 def test_export_builds_a_preset(run, calls):
     result = run("export", "p", "m.tflite", "--size", "64x96", "--weights", "none", "--set", "a.b=1")
     assert result.exit_code == 0, result.stderr
-    assert calls["build"] == ("p", {"weights": None, "a.b": 1})
+    assert calls["build"] == ("p", {"weights": None, "encoder_weights": "default", "a.b": 1})
     assert calls["export"]["size"] == (64, 96)
     assert result.stdout.startswith("report on m.tflite")
     assert json.loads(run("export", "p", "m.tflite", "--json").stdout) == {"path": "m.tflite"}
@@ -202,6 +207,7 @@ def test_export_loads_a_saved_model(run, calls):
     assert calls["load"] == "model.keras"
     assert "build" not in calls
     assert run("export", "model.keras", "m.tflite", "--weights", "none").exit_code == 2
+    assert run("export", "model.keras", "m.tflite", "--encoder-weights", "none").exit_code == 2
     assert run("export", "model.keras", "m.tflite", "--set", "a=1").exit_code == 2
 
 

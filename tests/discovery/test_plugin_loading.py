@@ -6,11 +6,18 @@ import threading
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_site import GOOD, Site
 
 from registry import discovery
-from registry.errors import BrokenPluginError, PyramidContractError, RegistryWarning, UnknownEncoderError
+from registry.errors import (
+    BrokenPluginError,
+    PyramidContractError,
+    RegistryWarning,
+    UnknownEncoderError,
+    WeightsMismatchError,
+)
 from registry.pyramid import EncoderSpec, NoOptions
 
 IMPORTS = """
@@ -46,6 +53,17 @@ def describing(expression: str) -> str:
         @hookimpl
         def registry_build_encoder(variant):
             return {{}}
+        """
+    )
+
+
+def converting(body: str) -> str:
+    """A plugin whose `registry_convert_weights` has the given body."""
+    return building("return {}") + textwrap.dedent(
+        f"""
+        @hookimpl
+        def registry_convert_weights(variant, source, arrays):
+            {body}
         """
     )
 
@@ -320,6 +338,47 @@ class TestBuilding:
         site.plugin(GOOD)
         with pytest.raises(UnknownEncoderError):
             discovery.load_plugin("tiny").build("tiny_x", None, 16, NoOptions())
+
+    def test_hook_registry_convert_weights_gets_what_the_file_holds(self, site: Site):
+        site.plugin(
+            converting("return {f'{variant}/{source}/{name}': held for name, held in arrays.items()}")
+        )
+        arrays = {"conv": [np.zeros(3)]}
+        converted = discovery.load_plugin("tiny").convert_weights("a", "imagenet", arrays)
+        assert converted == {"a/imagenet/conv": arrays["conv"]}
+
+    def test_arrays_stay_as_they_are_without_a_conversion(self, site: Site):
+        site.plugin(converting("return None"))
+        site.plugin(GOOD, "plain")
+        arrays = {"conv": [np.zeros(3)]}
+        assert discovery.load_plugin("tiny").convert_weights("a", "here", arrays) is arrays
+        assert discovery.load_plugin("plain").convert_weights("tiny_s", "here", arrays) is arrays
+        with pytest.raises(UnknownEncoderError):
+            discovery.load_plugin("plain").convert_weights("tiny_x", "here", arrays)
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            ("raise KeyError('bn')", "KeyError: 'bn'"),
+            ("return []", "must return a mapping of layers to arrays"),
+            ("return {'conv': arrays['conv'][0]}", "a list of arrays per layer"),
+            ("return {'conv': [1.0]}", "conv: list"),
+        ],
+    )
+    def test_a_failing_conversion_is_named(self, site: Site, body: str, said: str):
+        site.plugin(converting(body))
+        with pytest.raises(BrokenPluginError, match=r"registry-tiny 1\.0") as caught:
+            discovery.load_plugin("tiny").convert_weights("a", "here", {"conv": [np.zeros(3)]})
+        assert said in str(caught.value)
+
+    def test_an_error_of_atrous_passes_a_conversion_unchanged(self, site: Site):
+        site.plugin(
+            converting(
+                "from registry.weights.conversion import batch_norm; return {'bn': batch_norm(arrays, 'bn')}"
+            )
+        )
+        with pytest.raises(WeightsMismatchError, match=r"bn\.weight"):
+            discovery.load_plugin("tiny").convert_weights("a", "here", {"conv": [np.zeros(3)]})
 
     @pytest.mark.parametrize(
         ("body", "said"),
