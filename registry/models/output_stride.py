@@ -2,13 +2,17 @@
 
 Where the output stride is reached, a strided operation runs at stride 1 with the rate so far, and everything after
 it at that rate times its stride. Subsampled, the features equal the strided network's.
+
+`AtrousSchedule` is for whoever writes a network; `with_output_stride` dilates one that exists.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AtrousSchedule", "Sampling"]
+from registry.models.surgery import pyramid_of_graph, with_output_stride
+
+__all__ = ["AtrousSchedule", "Sampling", "pyramid_of_graph", "with_output_stride"]
 
 
 @dataclass(frozen=True)
