@@ -123,7 +123,7 @@ def _check_target(parent: Path, target: Path) -> None:
 
 
 def _warn_of_clash(name: str) -> None:
-    clashing = [plugin for plugin in list_plugins() if plugin.name == name]
+    clashing = [plugin for plugin in list_plugins() if plugin.kind == "encoder" and plugin.name == name]
     if clashing:
         taken = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in clashing)
         warnings.warn(
