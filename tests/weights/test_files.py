@@ -109,6 +109,28 @@ def test_numbered_groups_with_names_are_read_by_name(tmp_path):
         open_weights(named_groups(tmp_path / "y.weights.h5", ["first", "first"]))
 
 
+def test_numbers_without_names_can_exchange_parallel_layers(tmp_path):
+    """Why such files are refused: tf-keras itself loads this one, into the wrong layers, without a word."""
+
+    def branches(order):
+        inputs = keras.layers.Input((3,))
+        parts = {name: keras.layers.Dense(2, use_bias=False, name=name)(inputs) for name in "ab"}
+        return keras.Model(inputs, keras.layers.Concatenate()([parts[name] for name in order]))
+
+    source, target = branches("ab"), branches("ba")
+    source.save_weights(tmp_path / "x.weights.h5")
+    target.load_weights(tmp_path / "x.weights.h5")
+    np.testing.assert_array_equal(
+        target.get_layer("b").get_weights()[0], source.get_layer("a").get_weights()[0]
+    )
+    assert not np.array_equal(target.get_layer("a").get_weights()[0], source.get_layer("a").get_weights()[0])
+    source.save_weights(tmp_path / "x.h5")
+    assign(target.layers, open_weights(tmp_path / "x.h5").arrays, source="here")
+    np.testing.assert_array_equal(
+        target.get_layer("a").get_weights()[0], source.get_layer("a").get_weights()[0]
+    )
+
+
 def test_numbered_groups_without_names_are_refused_with_a_way_out(model, tmp_path):
     model.save_weights(tmp_path / "x.weights.h5")
     with pytest.raises(WeightsFormatError, match=r"save_weights\('encoder\.h5'\)"):
