@@ -11,7 +11,7 @@ from typing import Any
 from registry.backend import keras, tf
 from registry.errors import ModelError, nearest
 
-__all__ = ["ACTIVATIONS", "GELU", "HardSigmoid", "HardSwish", "Swish", "activation"]
+__all__ = ["ACTIVATIONS", "GELU", "HardGate", "HardSigmoid", "HardSwish", "Scale", "Swish", "activation"]
 
 _register = keras.saving.register_keras_serializable(package="atrous")
 
@@ -41,6 +41,36 @@ class HardSwish(_Elementwise):
         """Apply to each element."""
         gate = tf.nn.relu6(inputs + tf.cast(3.0, inputs.dtype))
         return inputs * gate * tf.cast(1.0 / 6.0, inputs.dtype)
+
+
+@_register
+class HardGate(_Elementwise):
+    """`relu6(x + 3)`, six times the hard sigmoid; one ADD in TFLite."""
+
+    def call(self, inputs: Any) -> Any:
+        """Apply to each element."""
+        return tf.nn.relu6(inputs + tf.cast(3.0, inputs.dtype))
+
+
+@_register
+class Scale(_Elementwise):
+    """`x · factor`; one MUL in TFLite.
+
+    Args:
+        factor: the same for every element.
+    """
+
+    def __init__(self, factor: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, inputs: Any) -> Any:
+        """Apply to each element."""
+        return inputs * tf.cast(self.factor, inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {**super().get_config(), "factor": self.factor}
 
 
 @_register

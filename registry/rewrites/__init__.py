@@ -18,6 +18,7 @@ from registry.rewrites.batch_norm import (
 from registry.rewrites.concatenation import split_image_pooling, split_upsampled_blocks
 from registry.rewrites.dilation import drop_padding_taps
 from registry.rewrites.graph import Graph, Node, Ref
+from registry.rewrites.hard_swish import factor_hard_swish
 from registry.rewrites.resizing import convolve_before_upsampling, merge_nearest_upsampling
 from registry.rewrites.stem import fold_stem_into_depth
 
@@ -39,7 +40,7 @@ REWRITES: tuple[Callable[[Graph], int], ...] = (
 
 
 # Exact as well, and a gain for integer kernels only: in float32 they cost time.
-INTEGER_REWRITES: tuple[Callable[[Graph], int], ...] = (fold_stem_into_depth,)
+INTEGER_REWRITES: tuple[Callable[[Graph], int], ...] = (fold_stem_into_depth, factor_hard_swish)
 
 
 def inference_form(
