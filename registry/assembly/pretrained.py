@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from registry.assembly.ordering import renamed_by_order
 from registry.discovery import find_encoder
 from registry.errors import ModelError, RegistryWarning, nearest
 from registry.models.base import CLASSIFIER, ImageSegmenter
@@ -163,7 +164,13 @@ def load_encoder_weights(
         )
     opened = open_weights(spec.weights.get(name, name), declared=name in spec.weights)
     arrays = loaded.convert_weights(spec.name, name, opened.arrays)
-    return assign(layers, arrays, source=opened.source, unused=spec.unused_weights)
+    unused = spec.unused_weights
+    if opened.kind == "keras":
+        meant = renamed_by_order(layers, arrays, spare=len(unused))
+        if meant is not None:
+            unused = tuple(set(arrays) - set(meant))
+            arrays = {meant.get(layer, layer): held for layer, held in arrays.items()}
+    return assign(layers, arrays, source=opened.source, unused=unused)
 
 
 def _number_of_classes(head: Arrays) -> int | None:

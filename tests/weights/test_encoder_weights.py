@@ -4,6 +4,7 @@ import json
 import warnings
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from parity.make_mobilenet import image, random_array, sampled
@@ -84,6 +85,41 @@ def test_a_file_of_tf_keras_gives_tf_keras_s_features(mobilenet, mobilenet_file)
     assert encoder.weights_report.source == str(mobilenet_file)
     assert encoder.weights_report.unused == ("Conv_1", "Conv_1_bn")
     assert set(encoder.weights_report.loaded) == set(values_of(encoder.layers))
+
+
+def renamed(path, target, *, without=()):
+    """The same file as an older Keras wrote it: other names in the same order."""
+    with h5py.File(path) as source, h5py.File(target, "w") as file:
+        names = [name for name in source.attrs["layer_names"] if name not in without]
+        file.attrs["layer_names"] = [f"convolution2d_{number}" for number in range(len(names))]
+        for number, name in enumerate(names):
+            source.copy(name, file, f"convolution2d_{number}")
+    return target
+
+
+def test_a_file_with_an_older_keras_s_names_enters_by_order_where_there_is_only_one(mobilenet_file, tmp_path):
+    by_name = registry.build_encoder("mobilenet", "mobilenet_v2_035", weights=mobilenet_file)
+    old = renamed(mobilenet_file, tmp_path / "old.h5")
+    by_order = registry.build_encoder("mobilenet", "mobilenet_v2_035", weights=old)
+    assert_equal_weights(by_order.layers, values_of(by_name.layers))
+    assert len(by_order.weights_report.unused) == 2
+    shorter = renamed(mobilenet_file, tmp_path / "shorter.h5", without=["block_7_expand"])
+    with pytest.raises(WeightsMismatchError, match="convolution2d_1"):
+        registry.build_encoder("mobilenet", "mobilenet_v2_035", weights=shorter)
+    with pytest.raises(WeightsMismatchError, match="convolution2d_1"):
+        registry.build_encoder("mobilenet", "mobilenet_v2_050", weights=old)
+
+
+def test_parallel_layers_do_not_enter_by_order(small_encoder_file, tmp_path):
+    """Shortcut and residual branch of a ResNet: either may come first in a file."""
+    _, path = small_encoder_file
+    with pytest.raises(WeightsMismatchError, match="convolution2d_1"):
+        registry.build_encoder(
+            "resnet",
+            "resnet_custom",
+            weights=renamed(path, tmp_path / "old.h5"),
+            **SMALL_PRESET["encoder"]["options"],
+        )
 
 
 def test_a_safetensors_file_gives_timm_s_features(tmp_path):
