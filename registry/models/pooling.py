@@ -8,6 +8,7 @@ All tensors are NHWC: (batch, height, width, channels).
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from registry.backend import keras, tf
@@ -152,11 +153,16 @@ class AtrousAveragePooling2D(_AtrousPooling2D):
             _part(padded, axis, distance - distances[0], distance - distances[0] - reach)
             for distance in distances
         ]
-        return tf.ensure_shape(tf.add_n(taps), x.shape)
+        return tf.ensure_shape(_added(taps), x.shape)
 
     def _reduce(self, taps: list[Any]) -> Any:
-        total = taps[0] if len(taps) == 1 else tf.add_n(taps)
+        total = _added(taps)
         return total * tf.cast(1.0 / len(taps), total.dtype)
+
+
+def _added(taps: list[Any]) -> Any:
+    """Their sum in pairs: ADD_N, which `tf.add_n` becomes, has no integer kernel in TFLite."""
+    return functools.reduce(tf.add, taps)
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
