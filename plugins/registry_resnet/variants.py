@@ -70,6 +70,20 @@ class ResNetOptions(BaseModel):
 class CustomResNetOptions(ResNetOptions):
     """A ResNet spelt out, as KerasHub's `ResNetBackbone` takes it."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "input_conv_filters": [16],
+                    "input_conv_kernel_sizes": [7],
+                    "stackwise_num_filters": [16, 24, 32, 48],
+                    "stackwise_num_blocks": [1, 1, 1, 1],
+                    "block_type": "basic_block",
+                }
+            ]
+        }
+    )
+
     input_conv_filters: PositiveInts
     input_conv_kernel_sizes: PositiveInts
     stackwise_num_filters: PositiveInts = Field(max_length=4)

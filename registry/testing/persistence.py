@@ -34,7 +34,7 @@ def check_save(subject: Subject) -> Iterator[Finding]:
         graph.save(Path(folder, "graph.keras"))
         yield from _same("the graph's .keras file", load_model(Path(folder, "graph.keras"))(image), expected)
         encoder.save_weights(str(Path(folder, "encoder.weights.h5")))
-        fresh = subject.build(min(subject.strides))
+        fresh = subject.encoder(min(subject.strides))
         fresh.load_weights(str(Path(folder, "encoder.weights.h5")))
         yield from _same("the .weights.h5 file", fresh(image, training=False), expected)
 

@@ -7,15 +7,19 @@ import dataclasses
 import inspect
 import re
 import shutil
+import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_site import Site
 
+import registry
 from registry import discovery, hookspecs
 from registry.architecture import ArchitectureSpec
 from registry.catalog import resolve
 from registry.pyramid import EncoderSpec
+from registry.testing import CHECKS
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "write-a-plugin.md"
@@ -97,3 +101,52 @@ def test_the_sample_is_discovered_and_its_preset_is_valid(site: Site):
     _, spec = discovery.find_encoder(config.encoder.plugin, config.encoder.variant)
     assert config.encoder.output_stride in spec.output_strides
     assert spec.channels_for(spec.options(**config.encoder.options))["P1"] == 24
+
+
+def other_blocks(language: str) -> list[str]:
+    """Fenced blocks that are no file of the sample."""
+    text = re.sub(r"<!-- file: \S+ -->\n```.*?```\n", "", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def test_every_block_is_of_a_kind_that_is_tested():
+    text = re.sub(r"<!-- file: \S+ -->\n```.*?```\n", "", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert set(re.findall(r"^```(\w*)$", text, re.MULTILINE)) == {"python", "toml", "sh", ""}
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    indented = re.findall(r"^\n((?:    .*\n)+)", text, re.MULTILINE)
+    assert [block.split()[0] for block in indented] == ["registry-tinynet/"], (
+        "the tree of files; fence the rest"
+    )
+
+
+def test_the_conversion_of_the_guide_converts():
+    (source,) = [block for block in other_blocks("python") if "registry_convert_weights" in block]
+    namespace: dict[str, object] = {}
+    exec(source, namespace)
+    convert = namespace["registry_convert_weights"]
+    kernel = np.arange(24.0).reshape(2, 3, 2, 2)
+    converted = convert({"stem.weight": [kernel]})
+    np.testing.assert_array_equal(converted["stem"][0], kernel.transpose(2, 3, 1, 0))
+    assert convert({"stem": [kernel.transpose(2, 3, 1, 0)]}) is None
+
+
+def test_the_architecture_of_the_guide_builds(site: Site):
+    source = "\n".join(block for block in other_blocks("python") if "registry_convert_weights" not in block)
+    (declared,) = other_blocks("toml")
+    ((group, entries),) = tomllib.loads(declared)["project"]["entry-points"].items()
+    lines = "".join(f"{name} = {module}\n" for name, module in entries.items())
+    site.install("registry-tinyhead", f"[{group}]\n{lines}", modules={"registry_tinyhead": source})
+    site.install("atrous", "[registry.encoders]\nresnet = registry_resnet\n", modules={})
+    preset = {
+        "encoder": {"plugin": "resnet", "variant": "resnet_18"},
+        "architecture": {"name": "tinyhead", "filters": 8},
+        "num_classes": 3,
+    }
+    model = registry.build(preset, weights=None)
+    assert model(np.zeros((1, 64, 96, 3), np.float32)).shape == (1, 64, 96, 3)
+
+
+def test_every_check_is_explained():
+    text = GUIDE.read_text(encoding="utf-8")
+    table = text[text.index("| check | promise |") :].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(CHECKS)

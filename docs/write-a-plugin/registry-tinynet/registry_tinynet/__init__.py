@@ -38,6 +38,7 @@ TINYNET = EncoderSpec(
     options=TinyNetOptions,
     normalization=Normalization(scale=1 / 127.5, offset=-1.0),
     parameters=61_815,
+    macs=117_137_408,
     description="Ten separable convolutions, two per level.",
 )
 
