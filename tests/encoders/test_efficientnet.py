@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from tf_keras.applications import efficientnet, efficientnet_v2
 
+import registry
 import registry_efficientnet as plugin
 from registry.backend import keras
 from registry.errors import WeightsMismatchError
+from registry.inspection import inspect_delegates, inspect_model
+from registry.inspection.graph import read_graph
 from registry.models.arithmetic import count_macs
 from registry.weights.assignment import assign
 from registry_efficientnet.architecture import Architecture, Stage
@@ -74,7 +77,7 @@ def normalized(pixels, normalization):
 # --- tf_keras.applications -------------------------------------------------------------------------------------
 
 
-def source_b(builder, shape, tmp_path, monkeypatch):
+def source_b(builder, shape, path, monkeypatch):
     """The source's network as `weights="imagenet"` builds it, from a file as it was published.
 
     That file holds standard deviations where the layer expects variances; the graph then divides by their root.
@@ -84,16 +87,15 @@ def source_b(builder, shape, tmp_path, monkeypatch):
     preprocessing.set_weights(
         [np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225]), np.int64(0)]
     )
-    path = tmp_path / "notop.h5"
     written.save_weights(path)
-    monkeypatch.setattr(
-        efficientnet.EfficientNetB0.__globals__["data_utils"], "get_file", lambda *a, **k: str(path)
-    )
+    monkeypatch.setattr(builder.__globals__["data_utils"], "get_file", lambda *a, **k: str(path))
     return builder(include_top=False, weights="imagenet", input_shape=shape)
 
 
-def source_v2(builder, shape, tmp_path, monkeypatch):
-    return randomize(builder(include_top=False, weights=None, input_shape=shape))
+def source_v2(builder, shape, path, monkeypatch):
+    source = randomize(builder(include_top=False, weights=None, input_shape=shape))
+    source.save_weights(path)
+    return source
 
 
 SOURCES = [
@@ -107,15 +109,13 @@ SOURCES = [
 
 @pytest.mark.parametrize(("variant", "make", "builder", "size"), SOURCES)
 def test_equals_tf_keras_on_pixels(variant, make, builder, size, tmp_path, monkeypatch):
-    source = make(builder, (*size, 3), tmp_path, monkeypatch)
-    ours = encoder_of(variant)
-    arrays = {layer.name: layer.get_weights() for layer in source.layers if layer.weights}
-    converted = plugin.registry_convert_weights(variant, "imagenet", arrays) or arrays
-    report = assign(ours.layers, converted, source="tf_keras", unused=SPEC[variant].unused_weights)
-    assert set(report.unused) <= {"top_conv", "top_bn", "normalization"}
+    path = tmp_path / "notop.h5"
+    source = make(builder, (*size, 3), path, monkeypatch)
+    ours = registry.build_encoder("efficientnet", variant, weights=path)
+    assert set(ours.weights_report.unused) <= {"top_conv", "top_bn", "normalization"}
 
     pixels = np.random.default_rng(5).uniform(0, 255, (1, *size, 3)).astype(np.float32)
-    names = level_layers(ours)
+    names = {level: tensor._keras_history.layer.name for level, tensor in ours.pyramid_outputs.items()}
     reference = keras.Model(
         source.inputs, {level: source.get_layer(name).output for level, name in names.items()}
     )
@@ -388,3 +388,28 @@ def test_a_saved_encoder_is_the_same(tmp_path):
     loaded = keras.models.load_model(tmp_path / "encoder.keras")
     image = np.random.default_rng(2).normal(size=(1, 32, 64, 3)).astype(np.float32)
     assert_equal_pyramids(loaded(image, training=False), model(image, training=False))
+
+
+@pytest.mark.slow
+def test_lite_is_integer_throughout_and_one_piece_for_xnnpack(tmp_path):
+    preset = {
+        "encoder": {"plugin": "efficientnet", "variant": "efficientnet_lite0", "output_stride": 16},
+        "architecture": {"name": "deeplab_v3", "aspp": {"filters": 8}},
+        "num_classes": 3,
+    }
+    model = randomize(registry.build(preset, weights=None))
+    images = np.random.default_rng(4).integers(0, 256, (10, 64, 64, 3), np.uint8)
+    report = registry.export(
+        model,
+        tmp_path / "lite.tflite",
+        size=64,
+        quantization="int8",
+        input_dtype="int8",
+        calibration=images,
+        progress=False,
+    )
+    (graph,) = read_graph(report.path.read_bytes()).subgraphs
+    assert {tensor.dtype for tensor in graph.tensors} == {"int8", "int32"}
+    assert not {"MUL", "LOGISTIC", "QUANTIZE", "DEQUANTIZE", "PAD"} & set(report.operations)
+    delegates = inspect_delegates(report.path, inspect_model(report.path))
+    assert (delegates.xnnpack_operations, delegates.xnnpack_partitions) == (delegates.operations, 1)
