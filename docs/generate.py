@@ -23,6 +23,8 @@ os.environ.pop("ATROUS_PRESET_PATH", None)
 
 from typer.testing import CliRunner
 
+from measure import recorded
+
 import registry
 from registry import errors
 from registry.cli.app import app
@@ -82,6 +84,7 @@ def presets_page() -> str:
                 f"`{config.encoder.variant}`",
                 config.encoder.output_stride,
                 config.num_classes,
+                *_figures(name),
             )
         )
         weights = [
@@ -115,9 +118,22 @@ def presets_page() -> str:
         "# Presets",
         "`registry.build(name)` builds one, `atrous show name` prints every value with its file and line. "
         "Any value can be overridden; [preset.schema.json](preset.schema.json) says what a preset may contain.",
-        _table(("preset", "architecture", "encoder", "output stride", "classes"), rows),
+        "Parameters and multiply-accumulates (of one image of the preset's input size) are measured: "
+        "`python docs/measure.py`.",
+        _table(
+            ("preset", "architecture", "encoder", "output stride", "classes", "M parameters", "GMACs"), rows
+        ),
         *sections,
     )
+
+
+def _figures(name: str) -> tuple[str, str]:
+    """Parameters in millions and billions of multiply-accumulates, as docs/measure.py has recorded them."""
+    figures = recorded().get(name)
+    if figures is None:
+        raise SystemExit(f"no figures of preset {name}: python docs/measure.py {name}")
+    parameters, macs = figures
+    return f"{parameters / 1e6:.2f}", f"{macs / 1e9:.2f}"
 
 
 def encoders_page() -> str:

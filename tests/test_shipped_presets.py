@@ -1,0 +1,96 @@
+"""Every preset that ships: it builds, has the figures of the documentation, runs, and exports in every mode.
+
+All of it takes an hour (`pytest -m sweep`). The default run takes one preset of every architecture and encoder, which
+differ in no layer but the classifier from those for other data sets.
+"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import registry
+from registry.backend import keras
+from registry.exporting.modes import MODES
+from registry.models.arithmetic import count_macs
+
+SIZE = (128, 128)
+SLOW_OPERATIONS = {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}
+
+PRESETS = registry.list_presets()
+
+
+def _kind(name):
+    config = registry.describe(name).config
+    return config.architecture.name, config.encoder.variant, config.encoder.output_stride
+
+
+KINDS = list({_kind(name): name for name in reversed(PRESETS)}.values())
+
+
+@pytest.fixture(autouse=True)
+def forget_graphs():
+    yield
+    keras.backend.clear_session()
+
+
+def figures():
+    path = Path(__file__).parents[1] / "docs" / "reference" / "presets.csv"
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["preset"]: row for row in csv.DictReader(file)}
+
+
+def check_model(name):
+    model = registry.build(name, weights=None)
+    config = model.preset_config
+    recorded = figures()[name]
+    assert model.count_params() == int(recorded["parameters"])
+    assert count_macs(model, config.input.size) == int(recorded["macs"])
+    logits = model(np.zeros((1, *SIZE, 3), np.float32), training=False)
+    assert tuple(logits.shape) == (1, *SIZE, config.num_classes)
+
+
+def check_export(name, mode, folder):
+    keras.utils.set_random_seed(0)
+    model = registry.build(name, weights=None)
+    images = np.random.default_rng(0).integers(0, 256, (8, *SIZE, 3), dtype=np.uint8)
+    report = registry.export(
+        model,
+        folder / "model.tflite",
+        size=SIZE,
+        quantization=mode,
+        calibration=images if MODES[mode].calibrated else None,
+    )
+    operations = set(report.operations)
+    assert not operations & SLOW_OPERATIONS
+    assert not [operation for operation in operations if operation.startswith(("CUSTOM", "FLEX"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_a_preset_of_every_kind_builds_and_runs(name):
+    check_model(name)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - set(KINDS)))
+def test_the_other_presets_build_and_run(name):
+    check_model(name)
+
+
+EXPORTED = [name for name in KINDS if "mobilenet_v3_large" in name or "resnet18" in name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["float32", "int8"])
+@pytest.mark.parametrize("name", EXPORTED)
+def test_presets_of_two_encoders_export(name, mode, tmp_path):
+    check_export(name, mode, tmp_path)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("mode", sorted(MODES))
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_exports_in_every_mode(name, mode, tmp_path):
+    check_export(name, mode, tmp_path)
