@@ -18,7 +18,7 @@ test: ## run all tests
 	$(BIN)/python -m pytest
 
 test-fast: ## run the tests that take no package builds and no full-size models
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow and not sweep'
 
 lint: ## ruff: rules and formatting
 	.ci/run lint

@@ -1,7 +1,7 @@
 """Measure every shipped preset: `python docs/measure.py [NAME …]` writes docs/reference/presets.csv.
 
 Parameters, and multiply-accumulate operations at the preset's input size. Building all presets takes minutes, so the
-figures are kept in a file, from which docs/generate.py makes its table; tests/test_shipped_presets.py holds them against
+figures are kept in a file, from which docs/generate.py makes its table; tests/test_preset_models.py holds them against
 the models.
 """
 
