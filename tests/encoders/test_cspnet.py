@@ -79,24 +79,25 @@ def encoder(architecture, output_stride=32):
     return keras.Model(inputs, cspnet_pyramid(inputs, architecture, output_stride=output_stride))
 
 
-@pytest.mark.parametrize("output_stride", [16, 8])
-def test_atrous_features_subsampled_equal_the_strided_ones(architecture, output_stride):
-    image = np.random.default_rng(3).normal(size=(1, 384, 384, 3)).astype(np.float32)
+def test_atrous_features_subsampled_equal_the_strided_ones(architecture):
+    image = np.random.default_rng(3).normal(size=(1, 352, 352, 3)).astype(np.float32)
     strided = randomize(encoder(architecture))
-    atrous = encoder(architecture, output_stride)
-    atrous.set_weights(strided.get_weights())
-    coarse, fine = strided.predict(image, verbose=0), atrous.predict(image, verbose=0)
-    for level, expected in coarse.items():
-        step = fine[level].shape[1] // expected.shape[1]
-        assert step == max(1, 2 ** int(level[1]) // output_stride)
-        # Strided layers pad both sides alike, so the grids share their first pixel.
-        subsampled = fine[level][:, ::step, ::step]
-        # Interior: positions that no padding reaches. Padding is the one thing in which the networks differ.
-        margin = 5 if level == "P5" else 3
-        interior = (slice(None), slice(margin, -margin), slice(margin, -margin))
-        scale = expected[interior].std()
-        assert scale > 1e-3
-        np.testing.assert_allclose(subsampled[interior], expected[interior], atol=1e-4 * scale)
+    coarse = strided.predict(image, verbose=0)
+    for output_stride in (16, 8):
+        atrous = encoder(architecture, output_stride)
+        atrous.set_weights(strided.get_weights())
+        fine = atrous.predict(image, verbose=0)
+        for level, expected in coarse.items():
+            step = fine[level].shape[1] // expected.shape[1]
+            assert step == max(1, 2 ** int(level[1]) // output_stride)
+            # Strided layers pad both sides alike, so the grids share their first pixel.
+            subsampled = fine[level][:, ::step, ::step]
+            # Interior: positions that no padding reaches. Padding is the one thing in which the networks differ.
+            margin = 5 if level == "P5" else 3
+            interior = (slice(None), slice(margin, -margin), slice(margin, -margin))
+            scale = np.abs(expected).max()
+            assert scale > 1e-3
+            np.testing.assert_allclose(subsampled[interior], expected[interior], atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize("output_stride", [32, 16, 8])
