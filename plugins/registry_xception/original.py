@@ -7,7 +7,7 @@ from typing import Any
 from registry.backend import keras
 from registry.models.layers import depthwise_conv2d
 from registry.models.output_stride import AtrousSchedule, Sampling
-from registry_xception.pooling import AtrousMaxPooling2D
+from registry_xception.pooling import AtrousSameMaxPooling2D
 from registry_xception.variants import DEEPEST_STAGE, OriginalArchitecture
 
 __all__ = ["original_pyramid"]
@@ -87,7 +87,7 @@ def _residual_block(
         pool = (
             layers.MaxPooling2D(3, strides=2, padding="same", name=name)
             if sampling.stride > 1
-            else AtrousMaxPooling2D(sampling.rate_in, name=name)
+            else AtrousSameMaxPooling2D(sampling.rate_in, name=name)
         )
         x = pool(x)
     residual, name = inputs, f"block{block}_residual"

@@ -6,17 +6,18 @@ from typing import Any
 
 from registry.backend import keras, tf
 
-__all__ = ["AtrousMaxPooling2D"]
+__all__ = ["AtrousSameMaxPooling2D"]
 
 
 @keras.saving.register_keras_serializable(package="registry_xception")
-class AtrousMaxPooling2D(keras.layers.Layer):
+class AtrousSameMaxPooling2D(keras.layers.Layer):
     """3×3 max pooling at stride 1 with an atrous rate.
 
     What `MaxPooling2D(3, strides=2, padding="same")` becomes when its stride turns into a rate: subsampled by two
     (at rate 1), the results are equal, borders included. TensorFlow pads an even size only at the end, an odd one at
     both sides, so each axis takes the largest of `x[i]`, `x[i + r]`, `x[i + 2r]` or of `x[i - r]`, `x[i]`, `x[i + r]`,
-    as the strided network's size, ⌈size ÷ r⌉, is even or odd. Taps beyond the border do not count.
+    as the strided network's size, ⌈size ÷ r⌉, is even or odd. Taps beyond the border do not count. The window of
+    `registry.models.layers.AtrousMaxPooling2D` is fixed when the graph is built, so it serves one of the two.
 
     Shapes: (batch, height, width, channels) → the same.
 

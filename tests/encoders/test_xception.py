@@ -14,7 +14,7 @@ from registry.weights.assignment import assign
 from registry_xception.aligned import aligned_pyramid
 from registry_xception.conversion import aligned_layers, original_layers
 from registry_xception.original import original_pyramid
-from registry_xception.pooling import AtrousMaxPooling2D
+from registry_xception.pooling import AtrousSameMaxPooling2D
 from registry_xception.variants import (
     ALIGNED,
     SPECS,
@@ -113,7 +113,7 @@ def test_graphs_are_flat_and_of_known_layers(kind, output_stride):
     assert {type(layer).__name__ for layer in layers} <= {
         "Add",
         "AtrousDepthwiseConv2D",
-        "AtrousMaxPooling2D",
+        "AtrousSameMaxPooling2D",
         "BatchNormalization",
         "Conv2D",
         "DepthwiseConv2D",
@@ -285,24 +285,24 @@ def test_keras_hubs_separable_convolutions_are_split():
 def test_max_pooling_with_a_rate_subsampled_equals_the_strided_one(size, rate, fixed):
     x = np.random.default_rng(1).normal(-3.0, 1.0, size=(2, *size, 5)).astype(np.float32)
     inputs = keras.layers.Input((*size, 5) if fixed else (None, None, 5))
-    model = keras.Model(inputs, AtrousMaxPooling2D(rate)(inputs))
+    model = keras.Model(inputs, AtrousSameMaxPooling2D(rate)(inputs))
     result = model.predict_on_batch(x)
     assert result.shape == x.shape
     # On the grid of the strided network, every `rate`-th pixel, it is stock pooling.
     expected = keras.layers.MaxPooling2D(3, strides=2, padding="same")(x[:, ::rate, ::rate])
     np.testing.assert_array_equal(result[:, :: 2 * rate, :: 2 * rate], expected)
-    restored = keras.Model.from_config(model.get_config(), {"AtrousMaxPooling2D": AtrousMaxPooling2D})
+    restored = keras.Model.from_config(model.get_config(), {"AtrousSameMaxPooling2D": AtrousSameMaxPooling2D})
     np.testing.assert_array_equal(restored.predict_on_batch(x), result)
 
 
 def test_max_pooling_with_a_rate_has_the_gradient_of_the_strided_one():
     x = tf.constant(np.random.default_rng(2).normal(size=(1, 8, 9, 2)), tf.float32)
     gradients = []
-    for pool in (AtrousMaxPooling2D(1), keras.layers.MaxPooling2D(3, strides=2, padding="same")):
+    for pool in (AtrousSameMaxPooling2D(1), keras.layers.MaxPooling2D(3, strides=2, padding="same")):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = pool(x)
-            y = y[:, ::2, ::2] if isinstance(pool, AtrousMaxPooling2D) else y
+            y = y[:, ::2, ::2] if isinstance(pool, AtrousSameMaxPooling2D) else y
             loss = tf.reduce_sum(y**2)
         gradients.append(tape.gradient(loss, x))
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-6)
