@@ -21,9 +21,8 @@ os.environ["ATROUS_PLUGINS"] = ""
 os.environ.pop("ATROUS_BLOCK_PLUGINS", None)
 os.environ.pop("ATROUS_PRESET_PATH", None)
 
-from typer.testing import CliRunner
-
 from measure import recorded
+from typer.testing import CliRunner
 
 import registry
 from registry import errors
@@ -146,6 +145,7 @@ def encoders_page() -> str:
             (
                 f"`{record.variant}`",
                 f"{record.parameters:,}" if record.parameters else "by its options",
+                f"{record.macs / 1e9:.2f}" if record.macs else "",
                 ", ".join(map(str, record.output_strides)),
                 ", ".join(f"`{source}`" for source in record.weights),
                 record.license,
@@ -162,15 +162,31 @@ def encoders_page() -> str:
         ]
         blocks += [
             f"## Plugin `{plugin}`",
-            _table(("variant", "parameters", "output strides", "weights", "license", "paper"), rows),
+            _table(("variant", "parameters", "GMACs", "output strides", "weights", "license", "paper"), rows),
         ]
         if sources:
             blocks += ["Where the weights come from:", "\n".join(sources)]
     return _page(
         "# Encoders",
         "What a preset may write under `encoder.variant`. Parameters are counted up to the deepest pyramid level, "
-        "without a classifier. Other distributions may add plugins: [write one](../write-a-plugin.md).",
+        "without a classifier; multiply-accumulates for one image of 512×512 pixels at the undilated output stride. "
+        "Other distributions may add plugins: [write one](../write-a-plugin.md).",
         *blocks,
+    )
+
+
+def architectures_page() -> str:
+    """Every architecture of the plugins that atrous ships."""
+    rows = [
+        (f"`{record.name}`", ", ".join(record.levels or ()), _paper(record.paper), record.description)
+        for record in registry.list_architectures()
+    ]
+    return _page(
+        "# Architectures",
+        "What a preset may write under `architecture.name`; the levels are those that it reads by default. "
+        "[preset.schema.json](preset.schema.json) lists the keys of each. Other distributions may add "
+        "architectures: [write one](../write-a-plugin.md).",
+        _table(("architecture", "levels", "paper", "what it is"), rows),
     )
 
 
@@ -223,6 +239,7 @@ def python_page() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "architectures.md": architectures_page,
     "cli.md": cli_page,
     "encoders.md": encoders_page,
     "errors.md": errors_page,

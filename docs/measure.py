@@ -25,7 +25,7 @@ COLUMNS = ("preset", "parameters", "macs")
 
 def measure(name: str) -> tuple[int, int]:
     """Parameters and multiply-accumulates of a preset at its input size."""
-    from registry.models.arithmetic import count_macs
+    from registry.models.arithmetic import count_macs  # noqa: PLC0415  # docs/generate.py needs no TensorFlow
 
     model = registry.build(name, weights=None)
     return model.count_params(), count_macs(model, model.preset_config.input.size)
@@ -41,7 +41,7 @@ def recorded() -> dict[str, tuple[int, int]]:
 
 def main(names: Sequence[str]) -> None:
     """Measure the presets of these names, or all of them, and keep the others' figures."""
-    from registry.backend import keras
+    from registry.backend import keras  # noqa: PLC0415
 
     shipped = registry.list_presets()
     figures = {name: values for name, values in recorded().items() if name in shipped}
