@@ -6,7 +6,7 @@ Run once per source, in an environment that has it:
     python tests/parity/make_mobilenet.py keras_hub
 
 Weights and image follow from names and shapes (`random_array`), so that a file holds only these and, for each level,
-a sample of the features. `--check` compares whole features with the files' samples and writes nothing.
+a sample of the features. `--check` computes them again, compares them with the files and writes nothing.
 """
 
 import argparse
