@@ -173,15 +173,17 @@ def golden(model, sizes, seed):
     """
     generator = np.random.default_rng(seed)
     pyramid = keras.Model(model.inputs, dict(model.pyramid_outputs))
+    probe = model.input_shape[1] or 256
+    shapes = pyramid.compute_output_shape((1, probe, probe, 3))
+    levels = {name: int(np.log2(probe // shape[1])) for name, shape in shapes.items()}
     stored = {}
     for height, width in sizes:
         image = generator.integers(-2, 3, (1, height, width, 3)).astype(np.int8)
         key = f"{height}x{width}"
         stored[f"image_{key}"] = image
-        for output in pyramid(image.astype(np.float32), training=False).values():
-            level = round(np.log2(height / output.shape[1]))
+        for name, output in pyramid(image.astype(np.float32), training=False).items():
             step = 3 if output.shape[1] > THINNED_FROM else 1
-            stored[f"P{level}_{key}"] = np.asarray(output)[:, ::step, ::step]
+            stored[f"P{levels[name]}_{key}"] = np.asarray(output)[:, ::step, ::step]
     return stored
 
 
