@@ -52,14 +52,14 @@ def check_sizes(subject: Subject) -> Iterator[Finding]:
                         f"{level} at {_where(size, stride)} has NaN or infinite values",
                         "look for a division by a statistic that may be 0",
                     )
-        size = (subject.probe, subject.probe + subject.unit)
-        fixed = subject.build(stride, size)
-        yield from _shape_findings(
-            {level: (1, *x.shape[1:]) for level, x in fixed.pyramid_outputs.items()},
-            size,
-            stride,
-            how=" fixed in the graph",
-        )
+    stride, size = min(subject.strides), (subject.probe, subject.probe + subject.unit)
+    fixed = subject.build(stride, size)
+    yield from _shape_findings(
+        {level: (1, *x.shape[1:]) for level, x in fixed.pyramid_outputs.items()},
+        size,
+        stride,
+        how=" fixed in the graph",
+    )
 
 
 def _sizes(subject: Subject) -> tuple[tuple[int, int], ...]:

@@ -29,7 +29,7 @@ def check_atrous(subject: Subject) -> Iterator[Finding | Note]:
         raise Inapplicable(f"its one output stride is {subject.strides[0]}")
     side = -(-max(subject.probe, _SMALLEST_SIDE) // (2 * subject.unit)) * 2 * subject.unit
     image = subject.images(side, side)
-    strided = subject.build(max(subject.strides))
+    strided = subject.encoder()
     strided.set_weights(subject.randomized().get_weights())
     readers = _readers_of_global_pooling(strided)
     if readers:
@@ -39,7 +39,7 @@ def check_atrous(subject: Subject) -> Iterator[Finding | Note]:
         layer.kernel.assign(tf.zeros_like(layer.kernel))
     coarse = strided(image, training=False)
     for stride in subject.strides[1:]:
-        dilated = subject.build(stride)
+        dilated = subject.encoder(stride)
         dilated.set_weights(strided.get_weights())
         fine = dilated(image, training=False)
         for level in coarse:

@@ -94,7 +94,7 @@ class Subject:
         return keras.Model(inputs, self.loaded.build(self.spec.name, inputs, max(self.strides), options))
 
     def encoder(self, output_stride: int | None = None, size: Size = OPEN) -> Any:
-        """The encoder with fresh weights, built once; None asks for the undilated network."""
+        """The encoder, built once, whose weights each check sets as it likes; None asks for the undilated network."""
         key = (output_stride or max(self.strides), size)
         if key not in self._built:
             self._built[key] = self.build(*key)

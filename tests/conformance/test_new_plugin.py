@@ -26,7 +26,6 @@ def test_its_own_tests_pass(generated):
     environment, folder = generated
     done = environment.run("-m", "pytest", "-p", "no:cacheprovider", "-ra", "tests", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "wave_net_small-quantization_aware" not in done.stdout.split("short test summary")[-1]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout
     assert "xfailed" not in done.stdout
