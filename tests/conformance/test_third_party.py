@@ -32,8 +32,34 @@ LYING = """
 """
 
 
-def write_distribution(folder: Path, plugin: str, module: str, source: str) -> Path:
-    """Write the sources of a distribution `registry-…` with one plugin that leans on the sample."""
+HEAD = """
+    from pydantic import Field
+    from registry.architecture import ArchitectureConfig, ArchitectureSpec
+    from registry.hookspecs import hookimpl
+
+    class TinyHeadConfig(ArchitectureConfig):
+        filters: int = Field(default=8, ge=1)
+
+    @hookimpl
+    def registry_architectures():
+        return [ArchitectureSpec(name="tinyhead", config=TinyHeadConfig, levels=["P4"])]
+
+    @hookimpl
+    def registry_build_segmenter(encoder, config, arguments):
+        from registry.backend import keras
+        from registry.models.layers import conv_bn_relu
+        from registry.models.segmenter import CLASSIFIER, PyramidSegmenter
+
+        x = conv_bn_relu(encoder.pyramid_outputs["P4"], config.filters, 3, names=("tiny_c", "tiny_n", "tiny_r"))
+        x = keras.layers.Conv2D(arguments.num_classes, 1, name=CLASSIFIER)(x)
+        return PyramidSegmenter(encoder, x, arguments)
+"""
+
+
+def write_distribution(
+    folder: Path, plugin: str, module: str, source: str, group: str = "registry.encoders"
+) -> Path:
+    """Write the sources of a distribution `registry-…` with one plugin."""
     folder.mkdir()
     (folder / f"{module}.py").write_text(textwrap.dedent(source), encoding="utf-8")
     (folder / "pyproject.toml").write_text(
@@ -47,7 +73,7 @@ def write_distribution(folder: Path, plugin: str, module: str, source: str) -> P
             name = "{module.replace("_", "-")}"
             version = "4.2"
 
-            [project.entry-points."registry.encoders"]
+            [project.entry-points."{group}"]
             {plugin} = "{module}"
 
             [tool.hatch.build.targets.wheel]
@@ -69,6 +95,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
         write_distribution(sources / "b", "clash", "registry_clash_b", CLASHING),
         write_distribution(sources / "sick", "sick", "registry_sick", RAISING),
         write_distribution(sources / "liar", "liar", "registry_liar", LYING),
+        write_distribution(sources / "head", "tinyhead", "registry_tinyhead", HEAD, "registry.architectures"),
     ):
         build_wheel(source, wheels)
     return create_environment(tmp_path_factory.mktemp("environment") / "venv", wheels)
@@ -99,6 +126,7 @@ def test_listing_knows_all_and_imports_none(environment: Environment):
         "clash/registry-clash-b": "duplicate",
         "liar/registry-liar": "available",
         "sick/registry-sick": "available",
+        "tinyhead/registry-tinyhead": "available",
         "tinynet/registry-tinynet": "available",
     } | {name: "available" for name in plugins if name.endswith("/atrous")}
     assert "resnet/atrous" in plugins
@@ -115,6 +143,40 @@ def test_the_sample_builds_from_its_preset_beside_broken_plugins(environment: En
         answer = list(model(np.zeros((1, 64, 96, 3), "float32")).shape)
         """
     ) == [1, 64, 96, 21]
+
+
+def test_a_head_of_a_third_party_on_encoders_of_others(environment: Environment):
+    answer = environment.ask(
+        f"""
+        import numpy as np
+        preset = {preset("tinynet")!r} | {{"architecture": {{"name": "tinyhead", "filters": 6}}}}
+        (record,) = registry.list_architectures("tiny*")
+        model = registry.build(preset, weights=None)
+        model.save("tiny.keras")
+        x = np.ones((1, 64, 96, 3), "float32")
+        loaded = registry.load_model("tiny.keras")
+        same = bool(np.allclose(model(x), loaded(x)))
+        registry.export(model, "tiny.tflite", size=(64, 96))
+        schema = "TinyHeadConfig" in registry.preset_schema()["$defs"]
+        answer = [record.to_dict(), list(model(x).shape), same, type(loaded).__name__, schema]
+        """
+    )
+    record, shape, same, kind, schema = answer
+    assert (record["distribution"], record["version"], record["levels"]) == (
+        "registry-tinyhead",
+        "4.2",
+        ["P4"],
+    )
+    assert (shape, same, kind, schema) == ([1, 64, 96, 3], True, "PyramidSegmenter", True)
+    error, message = environment.refusal(
+        f"""
+        preset = {preset("tinynet")!r} | {{"architecture": {{"name": "tinyhead", "filter": 6}}}}
+        registry.describe(preset)
+        """
+    )
+    assert error == "ConfigError"
+    assert "`architecture` has no key `filter`" in message
+    assert "did you mean 'filters'" in message
 
 
 def test_the_commands_of_the_guide_run(environment: Environment, tmp_path: Path):
