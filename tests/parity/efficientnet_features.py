@@ -4,7 +4,7 @@ Every value of a network follows from its array's name, so a golden file holds o
 pyramid. `make_efficientnet_features.py` writes them where the source library runs; this module reads them beside
 atrous. NumPy alone is imported before `compare` is called.
 
-The full check, every size of each family: make them with `--all`, then
+The full check, every size of each family, in float64: make them with `--all`, then
 
     python tests/parity/efficientnet_features.py FOLDER
 """
@@ -44,7 +44,10 @@ def image():
 def write(path, variant, source, layout, pyramid):
     """Write a golden file: `layout` is a list of (name, index, shape, role), the pyramid NHWC."""
     header = json.dumps({"variant": variant, "source": source, "layout": layout})
-    levels = {level: features[:, :: STEPS[level], :: STEPS[level]] for level, features in pyramid.items()}
+    levels = {
+        level: features[:, :: STEPS[level], :: STEPS[level]].astype(np.float32)
+        for level, features in pyramid.items()
+    }
     np.savez_compressed(path, header=np.frombuffer(header.encode(), np.uint8), **levels)
 
 
@@ -71,7 +74,7 @@ def compare(path):
     encoder = keras.Model(inputs, efficientnet_pyramid(inputs, ARCHITECTURES[variant], output_stride=32))
     converted = registry_convert_weights(variant, header["source"], arrays)
     assign(encoder.layers, converted, source=str(path), unused=spec.unused_weights)
-    pyramid = encoder(image(), training=False)
+    pyramid = encoder(image().astype(keras.backend.floatx()), training=False)
     differences = {}
     for level, features in pyramid.items():
         expected = golden[level]
@@ -83,6 +86,9 @@ def compare(path):
 
 
 if __name__ == "__main__":
+    from registry.backend import keras
+
+    keras.backend.set_floatx("float64")
     for golden_path in sorted(Path(sys.argv[1]).glob("*.npz")):
         worst = max(compare(golden_path).values())
         print(f"{golden_path.stem:45} {worst:.1e}", flush=True)

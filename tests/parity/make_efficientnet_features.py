@@ -41,7 +41,10 @@ KERAS_HUB = {
 
 
 def of_timm(variant):
-    """Layout and pyramid of timm's features_only network, its classification layers listed in the layout as well."""
+    """Layout and pyramid of timm's features_only network, its classification layers listed in the layout as well.
+
+    Computed in float64, so that a difference is never the rounding of a hundred layers of theirs.
+    """
     _allow_missing_torchvision()
     import timm
     import torch
@@ -52,12 +55,12 @@ def of_timm(variant):
         for name, values in state.items()
         if not name.endswith("num_batches_tracked")
     ]
-    model = timm.create_model(TIMM[variant], features_only=True).eval()
+    model = timm.create_model(TIMM[variant], features_only=True).double().eval()
     values = {name: torch.from_numpy(seeded(name, *rest)) for name, *rest in layout}
     missing, _ = model.load_state_dict(values, strict=False)
     assert all(name.endswith("num_batches_tracked") for name in missing), missing
     with torch.inference_mode():
-        features = model(torch.from_numpy(image().transpose(0, 3, 1, 2).copy()))
+        features = model(torch.from_numpy(image().transpose(0, 3, 1, 2).astype(np.float64)))
     pyramid = {
         f"P{stage}": level.numpy().transpose(0, 2, 3, 1) for stage, level in enumerate(features, start=1)
     }
