@@ -20,7 +20,27 @@ Ratios = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1
 class CustomCSPNetOptions(BaseModel):
     """A CSPNet spelt out, as KerasHub's `CSPNetBackbone` takes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "stem_filters": 8,
+                    "stem_kernel_size": 3,
+                    "stem_strides": 1,
+                    "stem_padding": "same",
+                    "stackwise_depth": [1, 1, 2, 2, 1],
+                    "stackwise_strides": 2,
+                    "stackwise_num_filters": [8, 8, 16, 16, 24],
+                    "block_type": "dark_block",
+                    "stage_type": "csp",
+                    "block_ratio": 0.5,
+                    "groups": 2,
+                }
+            ]
+        },
+    )
 
     stem_filters: PositiveInts = Field(description="Filters of each convolution of the stem.")
     stem_kernel_size: PositiveInt = Field(

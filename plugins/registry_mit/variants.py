@@ -46,7 +46,21 @@ class MiTArchitecture:
 class CustomMiTOptions(BaseModel):
     """A Mix Transformer spelt out, as KerasHub's `MiTBackbone` takes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "hidden_dims": [8, 16, 20, 32],
+                    "layerwise_depths": [1, 1, 1, 1],
+                    "layerwise_num_heads": [1, 2, 5, 8],
+                    "layerwise_sr_ratios": [8, 4, 2, 1],
+                    "layerwise_patch_sizes": [7, 3, 3, 3],
+                }
+            ]
+        },
+    )
 
     hidden_dims: PositiveInts = Field(description="Channels of each stage.")
     layerwise_depths: PositiveInts = Field(description="Number of transformer blocks of each stage.")
