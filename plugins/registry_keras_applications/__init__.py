@@ -7,7 +7,6 @@ from typing import Any
 
 from registry.hookspecs import hookimpl
 from registry.pyramid import EncoderSpec
-from registry_keras_applications.conversion import convert
 from registry_keras_applications.variants import SPECS
 
 REGISTRY_API_VERSION = 1
@@ -39,4 +38,6 @@ def registry_convert_weights(
     variant: str, arrays: Mapping[str, Sequence[Any]]
 ) -> Mapping[str, Sequence[Any]] | None:
     """Bring the arrays of a file of tf_keras.applications into the layers that it was taken apart into."""
+    from registry_keras_applications.conversion import convert
+
     return convert(variant, arrays)

@@ -7,7 +7,6 @@ from typing import Any
 
 from registry.hookspecs import hookimpl
 from registry.pyramid import EncoderSpec
-from registry_mobilenet.conversion import convert
 from registry_mobilenet.variants import SPECS, architecture_of
 
 REGISTRY_API_VERSION = 1
@@ -39,5 +38,7 @@ def registry_convert_weights(
     variant: str, source: str, arrays: Mapping[str, Sequence[Any]]
 ) -> Mapping[str, Sequence[Any]] | None:
     """Rename timm's and KerasHub's arrays; those of tf_keras.applications have our names already."""
+    from registry_mobilenet.conversion import convert
+
     del source
     return convert(architecture_of(variant), arrays)

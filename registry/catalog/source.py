@@ -335,6 +335,13 @@ class _Builder:
         line, column = (mark.line, mark.column) if mark is not None else (0, 0)
         lines = self.text.splitlines()
         row = lines[line] if line < len(lines) else ""
+        if "nesting depth" in str(error.problem):  # PyYAML reads ahead, and has a limit of its own
+            return Problem(
+                replace(self.start, line=line + 1, column=column + 1),
+                f"a preset nests at most {MAX_DEPTH} levels",
+                "far more",
+                "flatten the mapping",
+            ).error()
         context = f" ({error.context})" if error.context else ""
         origin = replace(self.start, line=line + 1, column=column + 1)
         received = row.strip() or "the end of the file"
