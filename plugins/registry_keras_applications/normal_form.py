@@ -14,6 +14,7 @@ from typing import Any
 from registry.backend import keras, tf
 from registry.models.activations import GELU, HardSigmoid, HardSwish, Swish
 from registry.models.graph import Graph, Node, Ref
+from registry.models.layers import AtrousConv2D
 
 __all__ = ["LayerScale", "normalize", "rename"]
 
@@ -238,17 +239,18 @@ def _dense_to_pointwise(graph: Graph) -> None:
 
 
 def _grouped_to_depthwise(graph: Graph) -> None:
-    """A convolution of one group per channel as a depthwise one."""
+    """A convolution of one group per channel as a depthwise one; other groups as one operation, too."""
     for node in graph:
         config = node.config
         if not node.is_a(layers.Conv2D) or node.is_a(layers.DepthwiseConv2D):
             continue
-        if (
-            config.get("groups", 1) > 1
-            and config["groups"] == config["filters"] == graph[node.inputs[0]].shape[-1]
-        ):
+        if config["groups"] == 1:
+            continue
+        if config["groups"] == config["filters"] == graph[node.inputs[0]].shape[-1]:
             kept = ("kernel_size", "strides", "padding", "use_bias", "activation")
             _become(node, layers.DepthwiseConv2D, **{key: config[key] for key in kept})
+        else:
+            node.layer = AtrousConv2D
 
 
 def _round_sizes_up(graph: Graph) -> None:

@@ -37,10 +37,11 @@ _register = keras.saving.register_keras_serializable(package="atrous")
 
 @_register
 class AtrousConv2D(keras.layers.Conv2D):
-    """`tf_keras.layers.Conv2D` whose `dilation_rate` (the atrous rate) is native.
+    """`tf_keras.layers.Conv2D` whose `dilation_rate` (the atrous rate) is native, and whose groups are.
 
     Same arguments, weights and results as the parent class. The parent goes through `tf.nn.convolution`, which
-    rearranges the batch into rate² slices (324 at rate 18) before it convolves.
+    rearranges the batch into rate² slices (324 at rate 18) before it convolves; and it compiles grouped convolutions
+    by XLA, anew for every size of image, also where the device has an operation for them.
     """
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
@@ -53,6 +54,30 @@ class AtrousConv2D(keras.layers.Conv2D):
             dilations=self.dilation_rate,
             name=self.__class__.__name__,
         )
+
+    def _jit_compiled_convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """What the parent calls for a grouped convolution."""
+        if _has_grouped_kernels(inputs.dtype):
+            return self.convolution_op(inputs, kernel)
+        return super()._jit_compiled_convolution_op(inputs, kernel)
+
+
+@functools.cache
+def _has_grouped_kernels(dtype: Any) -> bool:
+    """Whether this device computes and differentiates a grouped convolution in that dtype: only trying it tells.
+
+    On CPU it is oneDNN that does. Without it the gradient is missing, and so is the operation fused with a bias.
+    """
+    with tf.init_scope():
+        x, w = tf.zeros([1, 1, 1, 2], dtype), tf.zeros([1, 1, 1, 2], dtype)
+        try:
+            with tf.GradientTape() as tape:
+                tape.watch([x, w])
+                y = tf.nn.conv2d(x, w, 1, "VALID")
+            tape.gradient(y, [x, w])
+        except tf.errors.OpError:
+            return False
+    return True
 
 
 @_register

@@ -132,15 +132,13 @@ class AtrousAveragePooling2D(_AtrousPooling2D):
 
     def _pool_same(self, x: Any, axis: int) -> Any:
         distances = self._distances(axis)
-        if len(distances) == 2:
+        if len(distances) <= 2:
             # With one of two taps missing, the average is the other: the window's own pixel once more.
             return self._reduce([_shifted(x, axis, distance) for distance in distances])
         inside = self._sum(x, axis)
-        side = x.shape[axis]
-        ones = tf.ones([1, tf.shape(x)[axis] if side is None else side, 1, 1], x.dtype)
-        counts = self._sum(ones, 1)
-        if axis == 2:
-            counts = tf.transpose(counts, [0, 2, 1, 3])
+        shape: list[Any] = [1, 1, 1, 1]
+        shape[axis] = tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
+        counts = self._sum(tf.ones(shape, x.dtype), axis)
         return inside * tf.math.reciprocal(counts)
 
     def _sum(self, x: Any, axis: int) -> Any:

@@ -311,7 +311,7 @@ def _replace(node: Node, window: Window, rate: int, before: Pair, after: Pair) -
     plain, atrous, padded = next(forms for forms in _FORMS if node.is_a(forms[0]))
     config = {key: value for key, value in node.config.items() if key != "edges"}
     node.config = {**config, "strides": (1, 1), "dilation_rate": dilation, "padding": padding}
-    node.layer = atrous if max(dilation) > 1 else plain
+    node.layer = atrous if max(dilation) > 1 or node.config.get("groups", 1) > 1 else plain
     if edges is not None:
         node.layer = padded
         node.config["edges"] = edges
