@@ -14,6 +14,7 @@ import registry
 from registry.backend import keras
 from registry.exporting.modes import MODES
 from registry.models.arithmetic import count_macs
+from registry.testing.randomizing import randomize
 
 SIZE = (128, 128)
 SLOW_OPERATIONS = {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"}
@@ -41,6 +42,17 @@ def figures():
         return {row["preset"]: row for row in csv.DictReader(file)}
 
 
+def varied_images():
+    """Noise, from fine to coarse, at contrasts and brightnesses that differ: batch statistics need some spread."""
+    chance = np.random.default_rng(0)
+    images = []
+    for number in range(8):
+        block = 2 ** (number % 5)
+        noise = chance.normal(0, 1, (SIZE[0] // block, SIZE[1] // block, 3)).repeat(block, 0).repeat(block, 1)
+        images.append(chance.uniform(60, 190) + chance.uniform(15, 70) * noise)
+    return np.clip(images, 0, 255).astype(np.uint8)
+
+
 def check_model(name):
     model = registry.build(name, weights=None)
     config = model.preset_config
@@ -54,7 +66,9 @@ def check_model(name):
 def check_export(name, mode, folder):
     keras.utils.set_random_seed(0)
     model = registry.build(name, weights=None)
-    images = np.random.default_rng(0).integers(0, 256, (8, *SIZE, 3), dtype=np.uint8)
+    images = varied_images()
+    # Fresh statistics let a deep network's signal die, and then there is nothing to compare.
+    randomize(model, np.asarray(model.preprocessor(images.astype(np.float32))))
     report = registry.export(
         model,
         folder / "model.tflite",
