@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from registry.backend import keras, tf
 from registry.exporting import export
 from registry.rewrites import inference_form
@@ -48,9 +46,7 @@ def _export_findings(subject: Subject, mode: Any) -> Iterator[Finding]:
     model = subject.segmenter
     pixels = None
     if mode == "int8":
-        pixels = np.random.default_rng(3).integers(
-            0, 256, (_CALIBRATION_IMAGES, subject.probe, subject.probe, 3), np.uint8
-        )
+        pixels = subject.pixels(subject.probe, subject.probe, count=_CALIBRATION_IMAGES)
     with tempfile.TemporaryDirectory() as folder:
         # What is not native, not builtin, not integer or not equal to Keras is an ExportError, hence a finding.
         export(

@@ -40,11 +40,12 @@ def randomize(model: Any, images: NDArray[np.float32], seed: int = 0) -> Any:
     model(images, training=True)
     for layer, momentum in zip(normalizations, momenta, strict=True):
         layer.momentum = momentum
-        # Off the measured ones, so that a folded normalization differs from an unfolded one that lacks a term.
-        mean, variance = layer.moving_mean, layer.moving_variance
-        spread = np.sqrt(np.asarray(variance)) + 1e-3
-        mean.assign(np.asarray(mean) + rng.normal(0, 0.1, spread.shape) * spread)
-        variance.assign(np.asarray(variance) * rng.uniform(0.8, 1.25, spread.shape) + 1e-6)
+        # Off the measured ones, so that a folded normalization differs from an unfolded one that lacks a term. A
+        # channel that hardly moves on few images would be blown up on others, layer after layer.
+        mean, measured = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
+        variance = np.maximum(measured, 0.2 * np.median(measured)) + 1e-6
+        layer.moving_mean.assign(mean + rng.normal(0, 0.1, mean.shape) * np.sqrt(variance))
+        layer.moving_variance.assign(variance * rng.uniform(0.8, 1.25, mean.shape))
     return model
 
 

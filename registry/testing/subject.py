@@ -23,6 +23,8 @@ Size = tuple[int | None, int | None]
 
 OPEN: Size = (None, None)
 _SMALLEST_PROBE = 64
+_MEASURED_IMAGES = 4
+_SHARES_OF_NOISE = (1.0, 0.0, 0.5, 0.25)
 
 
 class Subject:
@@ -109,7 +111,7 @@ class Subject:
                 like = next(iter(self._randomized.values()))
                 model.set_weights(like.get_weights())
             else:
-                randomize(model, self.images(self.probe, self.probe, count=2))
+                randomize(model, self.images(self.probe, self.probe, count=_MEASURED_IMAGES))
             self._randomized[stride] = model
         return self._randomized[stride]
 
@@ -135,15 +137,25 @@ class Subject:
             },
             weights=None,
         )
-        return randomize(model, self.images(self.probe, self.probe, count=2))
+        return randomize(model, self.images(self.probe, self.probe, count=_MEASURED_IMAGES))
+
+    def images(self, height: int, width: int, *, count: int = 1) -> NDArray[np.float32]:
+        """Images (count, height, width, 3), normalized as the variant asks for, the same at every call."""
+        pixels = self.pixels(height, width, count=count).astype(np.float32)
+        normalization = self.spec.normalization
+        scaled = pixels * np.asarray(normalization.scale) + np.asarray(normalization.offset)
+        return scaled.astype(np.float32)
 
     @staticmethod
-    def images(height: int, width: int, *, count: int = 1) -> NDArray[np.float32]:
-        """Normalized images (count, height, width, 3), the same at every call: noise over slow waves."""
+    def pixels(height: int, width: int, *, count: int = 1) -> NDArray[np.uint8]:
+        """RGB in 0…255, uint8 (count, height, width, 3): ramps, noise and what lies between, over the whole range."""
         rng = np.random.default_rng(17)
         rows, columns = np.mgrid[0:height, 0:width]
-        waves = np.sin(rows / 9.0)[..., None] * np.cos(columns / 7.0 + np.arange(3)[:, None, None]).transpose(
-            1, 2, 0
-        )
-        noise = rng.normal(size=(count, height, width, 3))
-        return (0.7 * waves + 0.7 * noise).astype(np.float32)
+        images = []
+        for number in range(count):
+            turn = number // len(_SHARES_OF_NOISE)
+            down, across = (rows / height + turn / 3) % 1, (columns / width + turn / 5) % 1
+            ramps = np.stack([down, across, (down + across) / 2], axis=-1)
+            share = _SHARES_OF_NOISE[number % len(_SHARES_OF_NOISE)]
+            images.append(share * rng.uniform(size=ramps.shape) + (1 - share) * ramps)
+        return (255 * np.asarray(images)).astype(np.uint8)
