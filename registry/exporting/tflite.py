@@ -34,6 +34,7 @@ from registry.exporting.progress import Progress, progress_display
 from registry.exporting.report import ExportReport, TensorReport
 from registry.exporting.serving import ServingGraph, make_reference, make_serving_graph
 from registry.exporting.sizes import requested_sizes, sized_path
+from registry.exporting.trial import require_runnable
 from registry.inspection.graph import read_graph
 from registry.metadata import SegmenterMetadata, segmenter_metadata, write_metadata
 
@@ -215,6 +216,8 @@ def _make(
     operations = count_operations(content)
     require_fast_operations(operations)
     require_mode(content, request.mode, request.input_dtype)
+    if request.mode.name == "int16x8":
+        require_runnable(content, request.mode.name)
     announce("comparing with the Keras model")
     parity = compare(
         content,

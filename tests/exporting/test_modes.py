@@ -290,3 +290,17 @@ def test_outputs_that_lost_the_image_are_refused(images, tmp_path):
     with pytest.raises(ExportError, match="follow the Keras model"):
         export(model, tmp_path / "m.tflite", images, "int8")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_file_that_kills_the_interpreter_is_refused_and_kills_no_one(tmp_path):
+    """Layer normalization: no 16-bit kernel, and no check for one."""
+    inputs = keras.layers.Input((32, 32, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same")(inputs)
+    x = keras.layers.LayerNormalization()(x)
+    x = keras.layers.Conv2D(3, 1)(x)
+    model = keras.Model(inputs, keras.layers.UpSampling2D(2, interpolation="bilinear")(x))
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    with pytest.raises(ExportError, match="kernel of mode 'int16x8'"):
+        registry.export(model, tmp_path / "model.tflite", quantization="int16x8", calibration=images)
+    assert not list(tmp_path.iterdir())
