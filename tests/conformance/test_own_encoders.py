@@ -1,7 +1,8 @@
 """Our own plugins keep the promises that we ask of others.
 
-The smallest variant of each plugin runs every check, all others the checks of descriptions and graphs: whatever a
-family builds of its larger members is the same code.
+The smallest variant of each plugin runs every check. All others run the checks of descriptions and graphs in the sweep
+(`pytest -m sweep`): whatever a family builds of its larger members is the same code, and building two hundred networks
+takes half an hour.
 """
 
 import pytest
@@ -19,7 +20,7 @@ def _class_name(plugin):
 for _plugin in PLUGINS:
     globals()[_class_name(_plugin)] = conformance(_plugin, "smallest", rest=False)
     _sweep = conformance(_plugin, "all", checks=["spec", "flat"])
-    globals()[_class_name(_plugin) + "AllVariants"] = pytest.mark.slow(_sweep)
+    globals()[_class_name(_plugin) + "AllVariants"] = pytest.mark.sweep(_sweep)
 
 
 def test_every_plugin_of_ours_has_encoders():
