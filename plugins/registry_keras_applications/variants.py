@@ -38,6 +38,7 @@ class Family:
         first_stage: 1, or 2 for a network without a map of stride 2.
         unused_weights: layers beyond the deepest level, `{variant}` for its name.
         needs_size: whether the network's code asks for a size of image.
+        pads_stem: whether convolutions and poolings pad here that do not in tf-keras.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Family:
     first_stage: int = 1
     unused_weights: tuple[str, ...] = ()
     needs_size: bool = False
+    pads_stem: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,15 +116,21 @@ FAMILIES: dict[str, Family] = {
         paper="https://arxiv.org/abs/1512.00567",
         license="Apache-2.0",
         normalization=_TF,
+        pads_stem=True,
     ),
     "inception_resnet": Family(
         title="Inception-ResNet v2",
         paper="https://arxiv.org/abs/1602.07261",
         license="Apache-2.0",
         normalization=_TF,
+        pads_stem=True,
     ),
     "xception": Family(
-        title="Xception", paper="https://arxiv.org/abs/1610.02357", license="MIT", normalization=_TF
+        title="Xception",
+        paper="https://arxiv.org/abs/1610.02357",
+        license="MIT",
+        normalization=_TF,
+        pads_stem=True,
     ),
     "nasnet": Family(
         title="NASNet-A",
@@ -132,6 +140,7 @@ FAMILIES: dict[str, Family] = {
         ends=r"stem_bn1|(?:normal|reduction)_concat_\w+",
         ends_with_the_network=True,
         needs_size=True,
+        pads_stem=True,
     ),
     "mobilenet": Family(
         title="MobileNet", paper="https://arxiv.org/abs/1704.04861", license="Apache-2.0", normalization=_TF
@@ -211,6 +220,11 @@ def _address(file: str) -> str:
     return file if "://" in file else f"{_STORE}/{file}"
 
 
+def _description(application: Application) -> str:
+    sentence = f"{application.family.title} as tf_keras.applications.{application.name} builds it"
+    return f"{sentence}, its stem padded." if application.family.pads_stem else f"{sentence}."
+
+
 _APPLICATIONS = _applications()
 
 SPECS: tuple[EncoderSpec, ...] = tuple(
@@ -225,7 +239,7 @@ SPECS: tuple[EncoderSpec, ...] = tuple(
         macs=application.macs,
         license=application.family.license,
         paper=application.family.paper,
-        description=f"{application.family.title} as tf_keras.applications.{application.name} builds it.",
+        description=_description(application),
     )
     for variant, application in _APPLICATIONS.items()
 )

@@ -2,8 +2,8 @@
 
     python tests/parity/measure_keras_applications.py [--write] [variant …]
 
-Parameters and MACs are reckoned from the graphs, without building a second model; test_keras_applications.py checks
-that reckoning against built models. `--write` puts the numbers into the plugin's variants.csv.
+Parameters and MACs are reckoned from the graphs, without building a second model; test_keras_applications.py holds the
+table against built models. `--write` puts the numbers into the plugin's variants.csv.
 """
 
 import argparse
