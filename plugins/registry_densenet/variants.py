@@ -50,7 +50,11 @@ class DenseNetArchitecture:
 class CustomDenseNetOptions(BaseModel):
     """A DenseNet spelt out, as KerasHub's `DenseNetBackbone` takes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"stackwise_num_repeats": [1, 2, 1, 2], "growth_rate": 8}]},
+    )
 
     stackwise_num_repeats: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=4)] = Field(
         description="Layers of each dense block, [6, 12, 24, 16] in DenseNet-121."
