@@ -204,9 +204,10 @@ def test_one_step_after_another_is_one_step(network):
         np.testing.assert_allclose(got, expected, atol=1e-4 * expected.std())
 
 
-def test_every_window_is_dilated_natively(network):
+@pytest.mark.parametrize("output_stride", [32, 16, 8])
+def test_every_window_is_dilated_natively(network, output_stride):
     _, model = network
-    for layer in with_output_stride(model, 8).layers:
+    for layer in with_output_stride(model, output_stride).layers:
         if max(np.ravel(getattr(layer, "dilation_rate", 1))) > 1:
             assert isinstance(layer, (AtrousConv2D, AtrousDepthwiseConv2D, AtrousSeparableConv2D))
 
