@@ -50,14 +50,11 @@ def test_the_keras_hub_preset_has_keras_hubs_parameters():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", registry.list_presets())
-def test_every_preset_builds_and_returns_the_size_of_its_input(name):
+@pytest.mark.parametrize("name", registry.list_presets("deeplab_v3*resnet*_pascalvoc"))
+def test_output_stride_decides_on_rates_and_changes_no_weight(name):
+    """What every other preset builds and gives: test_preset_models."""
     model = registry.build(name, weights=None)
     config = model.preset_config
-    assert not [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    side = 4 * config.encoder.output_stride
-    image = np.zeros((1, side, 2 * side, 3), np.float32)
-    assert model(image).shape == (1, side, 2 * side, config.num_classes)
     if config.architecture.dilation_rates == "auto":
         assert tuple(aspp_rates(model)) == PAPER_RATES[config.encoder.output_stride]
     reference = registry.build(name, weights=None, output_stride=32, upsampling_size="auto")
