@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from registry.backend import keras
-from registry.models.deeplab_v3 import DeepLabV3Backbone, DeepLabV3ImageSegmenter
-from registry.models.encoder import attach_pyramid, pyramid_shapes
+from registry.models.encoder import pyramid_shapes
 from registry.pyramid import reported_stride
+from registry.testing.heads import head_names
 from registry.testing.outcomes import Finding
 from registry.testing.subject import Subject
 
@@ -125,7 +124,7 @@ def check_flat(subject: Subject) -> Iterator[Finding]:
             f"operations on KerasTensors: {_listed(operations)}",
             "use Add, Multiply, Concatenate, Rescaling … and registry.models.activations in place of + * tf.…",
         )
-    taken = sorted({layer.name for layer in layers if layer.weights} & _head_names())
+    taken = sorted({layer.name for layer in layers} & head_names())
     if taken:
         yield Finding(
             "names of layers must leave those of the heads free",
@@ -143,33 +142,6 @@ def check_flat(subject: Subject) -> Iterator[Finding]:
             _listed(shared),
             "make one layer per use",
         )
-
-
-@functools.cache
-def _head_names() -> frozenset[str]:
-    """Names that the DeepLab heads give their layers, read from one that is built."""
-    inputs = keras.layers.Input((None, None, 3), name="inputs")
-    low = keras.layers.Conv2D(4, 1, strides=4, name="probe_low")(inputs)
-    deep = keras.layers.Conv2D(4, 1, strides=4, name="probe_deep")(low)
-    encoder = keras.Model(inputs, deep)
-    attach_pyramid(encoder, {"P2": low, "P4": deep})
-    names: set[str] = set()
-    for separable in (False, True):
-        backbone = DeepLabV3Backbone(
-            encoder,
-            spatial_pyramid_pooling_key="P4",
-            upsampling_size=4,
-            dilation_rates=[6, 12, 18],
-            low_level_feature_key="P2",
-            aspp_filters=4,
-            aspp_separable=separable,
-            decoder_filters=4,
-            decoder_convolutions=2,
-            decoder_kernel_size=3,
-            decoder_separable=separable,
-        )
-        names |= {layer.name for layer in DeepLabV3ImageSegmenter(backbone, 2).layers}
-    return frozenset(names - {"inputs", "probe_low", "probe_deep"})
 
 
 def check_deterministic(subject: Subject) -> Iterator[Finding]:

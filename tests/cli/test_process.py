@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-COMMANDS = ("list", "show", "validate", "schema", "plugins", "encoders", "build", "export", "predict", "demo")
+COMMANDS = (
+    *("list", "show", "validate", "schema", "plugins", "encoders", "build", "export", "predict", "demo"),
+    *("new-plugin", "check-plugin"),
+)
 HEAVY = ("tensorflow", "tf_keras", "keras", "numpy", "PIL", "rich")
 
 

@@ -118,3 +118,21 @@ def test_variants_are_selected_smallest_first(flawed):
 def test_a_check_that_does_not_exist_is_refused(flawed):
     with pytest.raises(ModelError, match="did you mean 'atrous'"):
         check_encoder(flawed, "sound", checks=["atros"])
+
+
+def test_the_names_of_every_head_of_ours_are_taken():
+    from registry.testing.heads import head_names
+
+    names = head_names()
+    for beginning in (
+        "aspp_",
+        "decoder_",
+        "fpn_",
+        "lr_aspp_",
+        "psp_",
+        "segformer_",
+        "unet_",
+        "segmentation_output",
+    ):
+        assert any(name.startswith(beginning) for name in names), beginning
+    assert not any(name.startswith("probe_") or name == "inputs" for name in names)
