@@ -95,12 +95,16 @@ def test_the_other_presets_build_and_run(name):
     check_model(name)
 
 
-EXPORTED = [name for name in KINDS if "mobilenet_v3_large" in name or "resnet18" in name]
+# Drawn weights make deep mobile networks a poor match for 8 bits: their int8 files are the sweep's matter, and that of
+# weights which were trained.
+EXPORTED = [
+    *((name, "float32") for name in KINDS if "mobilenet_v3_large" in name or "resnet18" in name),
+    *((name, "int8") for name in KINDS if "resnet18" in name),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["float32", "int8"])
-@pytest.mark.parametrize("name", EXPORTED)
+@pytest.mark.parametrize(("name", "mode"), EXPORTED)
 def test_presets_of_two_encoders_export(name, mode, tmp_path):
     check_export(name, mode, tmp_path)
 

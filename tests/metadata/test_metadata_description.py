@@ -1,7 +1,6 @@
 import pytest
 
-from registry.catalog import describe
-from registry.config import PresetConfig
+from registry.catalog import describe, resolve
 from registry.errors import ModelError
 from registry.metadata import SegmenterMetadata, segmenter_metadata
 
@@ -57,7 +56,7 @@ def test_a_preset_describes_its_model():
     ],
 )
 def test_the_activation_is_what_the_graph_lacks(output, classes, declared, expected, small_preset):
-    config = PresetConfig.model_validate({**small_preset, "num_classes": classes, "activation": declared})
+    config = resolve({**small_preset, "num_classes": classes, "activation": declared}).config
     assert segmenter_metadata(config, output=output).activation == expected
     assert (
         segmenter_metadata(None, output=output, num_classes=classes, activation="none").activation == "none"
