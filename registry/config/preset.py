@@ -1,19 +1,18 @@
-"""What a preset YAML may say: frozen, typed, strict.
+"""What a preset may say.
 
-The classes here are the single owner of every key, its type, its range and its default; the catalog fills
-them from YAML, the assembly reads them, `preset_schema` publishes them for editors. The section `architecture`
-is open: its keys beside `name` are those of the architecture's plugin, and the catalog narrows `PresetConfig` to
-the one that a preset names. Nothing here imports TensorFlow.
+The section `architecture` is open: its keys beside `name` are those of the architecture's plugin, and the catalog
+narrows `PresetConfig` to the one that a preset names.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, StrictInt, StrictStr, model_validator
+from pydantic import Field, SerializeAsAny, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from registry.architecture import ArchitectureConfig, PositiveInt, Section
+from registry.config.scalars import Channel, Color, Number, OneOfIntegers, Word
 
 __all__ = [
     "EncoderConfig",
@@ -24,19 +23,6 @@ __all__ = [
     "PresetConfig",
     "WeightsConfig",
 ]
-
-
-def _no_lookalike(value: object) -> object:
-    """Refuse `true` and `3.0` where a `Literal` lists 1 or 3: Python holds them equal, a preset must not."""
-    if isinstance(value, bool | float):
-        raise PydanticCustomError("int_type", "Input should be a valid integer")
-    return value
-
-
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)] | StrictInt
-OneOfIntegers = BeforeValidator(_no_lookalike)
-Word = Annotated[str, Field(strict=True, min_length=1)]
-Channel = Annotated[int, Field(strict=True, ge=0, le=255)]
 
 
 class EncoderConfig(Section):
@@ -59,7 +45,7 @@ class Label(Section):
     """One class: its name and the RGB colour it is drawn in."""
 
     name: Word
-    color: tuple[Channel, Channel, Channel]
+    color: Color
 
 
 class NormalizationConfig(Section):
