@@ -9,11 +9,12 @@ from registry.data.coco import coco_panoptic, coco_stuff
 from registry.data.dataset import IGNORE_LABEL, Dataset, Example, Sample
 from registry.data.digits import DigitsInPhotographs
 from registry.data.folder import folder_pairs
+from registry.data.opening import AnnotatedImages, open_data
 from registry.data.pascal_voc import pascal_voc
 
 __all__ = [
     "IGNORE_LABEL",
-    "READERS",
+    "AnnotatedImages",
     "Dataset",
     "DigitsInPhotographs",
     "Example",
@@ -23,15 +24,6 @@ __all__ = [
     "coco_panoptic",
     "coco_stuff",
     "folder_pairs",
+    "open_data",
     "pascal_voc",
 ]
-
-READERS = {
-    "ade20k": ade20k,
-    "cityscapes": cityscapes,
-    "coco_panoptic": coco_panoptic,
-    "coco_stuff": coco_stuff,
-    "folder": folder_pairs,
-    "pascal_voc": pascal_voc,
-}
-"""Name in a recipe → function (root, split, …) → `Dataset`."""

@@ -6,33 +6,17 @@ augmentation draws from (seed, k). So a run that was killed and resumed sees wha
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from registry.backend import tf
-from registry.data import Example
+from registry.data import AnnotatedImages
 from registry.errors import ModelError
 from registry.training.augmentation import Augmentation, augment, fit
 
-__all__ = ["AnnotatedImages", "evaluation_batches", "training_batches"]
-
-
-class AnnotatedImages(Protocol):
-    """What a pipeline reads: `registry.data.Dataset`, `DigitsInPhotographs`, or any sequence of examples like them."""
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-
-    @property
-    def ignore_label(self) -> int:
-        """Mask value that is not counted."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Example: ...
+__all__ = ["evaluation_batches", "training_batches"]
 
 
 def training_batches(
