@@ -29,6 +29,7 @@ __all__ = [
     "conv2d",
     "conv_bn_relu",
     "depthwise_conv2d",
+    "has_grouped_kernels",
     "separable_conv_bn_relu",
     "squeeze_excite",
 ]

@@ -10,13 +10,32 @@ All tensors are NHWC: (batch, height, width, channels).
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from registry.backend import tf
 
-__all__ = ["atrous_conv2d", "atrous_depthwise_conv2d", "has_grouped_kernels"]
+__all__ = ["atrous_conv2d", "atrous_depthwise_conv2d", "has_grouped_kernels", "traced_for_others"]
 
 Pair = tuple[int, int]
+
+_for_others: ContextVar[bool] = ContextVar("traced for others", default=False)
+
+
+@contextmanager
+def traced_for_others() -> Iterator[None]:
+    """Trace native operations within this block, whatever this device computes.
+
+    For a graph that will run elsewhere, as a `.tflite` file, or that is only looked at: it must not depend on the
+    machine that made it.
+    """
+    token = _for_others.set(True)
+    try:
+        yield
+    finally:
+        _for_others.reset(token)
 
 
 def atrous_conv2d(inputs: Any, kernel: Any, *, rate: Pair, padding: str) -> Any:
@@ -124,8 +143,13 @@ def atrous_depthwise_conv2d(inputs: Any, kernel: Any, *, rate: tuple[int, int], 
     return convolve(inputs, kernel, rate=rate, padding=padding)
 
 
-@functools.cache
 def _has_dilated_depthwise(dtype: Any) -> bool:
+    """Whether to trace a dilated DepthwiseConv2dNative in that dtype: where the device computes it, or for others."""
+    return _for_others.get() or _computes_dilated_depthwise(dtype)
+
+
+@functools.cache
+def _computes_dilated_depthwise(dtype: Any) -> bool:
     """Whether this device computes a dilated DepthwiseConv2dNative in that dtype: only trying it tells."""
     with tf.init_scope():
         try:
@@ -165,23 +189,22 @@ def _native_depthwise_conv2d(inputs: Any, kernel: Any, *, rate: tuple[int, int],
     return convolve(inputs, tf.convert_to_tensor(kernel))
 
 
-@functools.cache
 def has_grouped_kernels(dtype: Any) -> bool:
-    """Whether this device computes and differentiates a grouped convolution in that dtype: only trying it tells.
+    """Whether to trace a grouped convolution as one operation: where the device has it and its gradient, or for others.
 
-    On CPU it is oneDNN that does. Without it the gradient is missing, and so is the operation fused with a bias.
+    On CPU it is oneDNN that has. Without it the gradient is missing, and so is the operation fused with a bias.
     """
-    return _computes(dtype, channels=2, rate=1)
+    return _for_others.get() or _differentiates(dtype, channels=2, rate=1)
+
+
+def _differentiates_dilation(dtype: Any) -> bool:
+    """Whether the gradient of a dilated convolution is the operation's own."""
+    return _for_others.get() or _differentiates(dtype, channels=1, rate=2)
 
 
 @functools.cache
-def _differentiates_dilation(dtype: Any) -> bool:
-    """Whether this device differentiates a dilated convolution in that dtype: only trying it tells."""
-    return _computes(dtype, channels=1, rate=2)
-
-
-def _computes(dtype: Any, *, channels: int, rate: int) -> bool:
-    """Try a convolution of one channel per group, and both of its gradients.
+def _differentiates(dtype: Any, *, channels: int, rate: int) -> bool:
+    """Whether this device computes a convolution of one channel per group and its gradients: only trying it tells.
 
     By raw operations: where this is called, no tape records.
     """
