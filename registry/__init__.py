@@ -46,6 +46,7 @@ _HOMES = {
     "load_model": "registry.assembly",
     "preset_schema": "registry.catalog",
     "recipe_schema": "registry.catalog",
+    "train": "registry.training",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - the keys are strings
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from registry.pyramid import EncoderSpec as EncoderSpec
     from registry.pyramid import Normalization as Normalization
     from registry.runtime import Segmenter as Segmenter
+    from registry.training import train as train
 
 
 def __getattr__(name: str) -> Any:
