@@ -25,6 +25,7 @@ _HOMES = {
     "DeepLabV3Backbone": "registry.assembly",
     "DeepLabV3ImageSegmenter": "registry.assembly",
     "EncoderSpec": "registry.pyramid",
+    "Evaluation": "registry.evaluation",
     "ImageSegmenter": "registry.assembly",
     "Normalization": "registry.pyramid",
     "PyramidEncoder": "registry.assembly",
@@ -36,6 +37,7 @@ _HOMES = {
     "build": "registry.assembly",
     "build_encoder": "registry.assembly",
     "describe": "registry.catalog",
+    "evaluate": "registry.evaluation",
     "export": "registry.exporting",
     "hookimpl": "registry.hookspecs",
     "list_architectures": "registry.discovery",
@@ -75,6 +77,8 @@ if TYPE_CHECKING:
     from registry.discovery import list_plugins as list_plugins
     from registry.errors import RegistryError as RegistryError
     from registry.errors import RegistryWarning as RegistryWarning
+    from registry.evaluation import Evaluation as Evaluation
+    from registry.evaluation import evaluate as evaluate
     from registry.exporting import export as export
     from registry.hookspecs import hookimpl as hookimpl
     from registry.pyramid import EncoderSpec as EncoderSpec

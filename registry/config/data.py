@@ -5,7 +5,7 @@ Relative paths lie under the data root that the caller names, by default the wor
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StrictInt, StrictStr
 
@@ -22,6 +22,7 @@ __all__ = [
     "FolderSource",
     "PascalVocSource",
     "TFRecordSource",
+    "source_sections",
 ]
 
 _ROOT = Field(description="Folder of the data set, as its archives unpack.")
@@ -127,3 +128,9 @@ DataSource = Annotated[
     | DigitsSource,
     Field(discriminator="reader"),
 ]
+
+
+def source_sections() -> dict[str, type[Section]]:
+    """The section of each reader, by the word that a recipe writes under `reader`."""
+    sections: tuple[type[Section], ...] = get_args(get_args(DataSource)[0])
+    return {get_args(section.model_fields["reader"].annotation)[0]: section for section in sections}
