@@ -42,8 +42,10 @@ _HOMES = {
     "list_encoders": "registry.discovery",
     "list_plugins": "registry.discovery",
     "list_presets": "registry.catalog",
+    "list_recipes": "registry.catalog",
     "load_model": "registry.assembly",
     "preset_schema": "registry.catalog",
+    "recipe_schema": "registry.catalog",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - the keys are strings
@@ -64,7 +66,9 @@ if TYPE_CHECKING:
     from registry.assembly import load_model as load_model
     from registry.catalog import describe as describe
     from registry.catalog import list_presets as list_presets
+    from registry.catalog import list_recipes as list_recipes
     from registry.catalog import preset_schema as preset_schema
+    from registry.catalog import recipe_schema as recipe_schema
     from registry.discovery import list_architectures as list_architectures
     from registry.discovery import list_encoders as list_encoders
     from registry.discovery import list_plugins as list_plugins

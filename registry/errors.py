@@ -14,7 +14,8 @@ Every message states the rule, the value received and the repair::
     ├── SegmenterContractError           an architecture did not deliver a segmenter
     ├── CatalogError                     a preset cannot be read
     │   ├── UnknownPresetError           no preset root holds that name
-    │   ├── DuplicatePresetError         two files claim one preset name
+    │   ├── UnknownRecipeError           no preset root holds a recipe of that name
+    │   ├── DuplicatePresetError         two files claim one name
     │   └── ConfigError                  a value breaks the schema; says file, line and column
     ├── ModelError                       an argument or an input does not fit the architecture
     ├── WeightsError                     weights cannot be used
@@ -57,6 +58,7 @@ __all__ = [
     "UnknownEncoderError",
     "UnknownPluginError",
     "UnknownPresetError",
+    "UnknownRecipeError",
     "WeightsError",
     "WeightsFormatError",
     "WeightsMismatchError",
@@ -132,8 +134,12 @@ class UnknownPresetError(CatalogError, LookupError):
     """No preset root holds a preset of that name."""
 
 
+class UnknownRecipeError(CatalogError, LookupError):
+    """No preset root holds a recipe of that name."""
+
+
 class DuplicatePresetError(CatalogError):
-    """Two files claim one preset name."""
+    """Two files claim the name of one preset or recipe."""
 
 
 class ConfigError(CatalogError, ValueError):

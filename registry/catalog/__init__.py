@@ -1,4 +1,4 @@
-"""The catalog: preset name, file or mapping → validated config that knows each value's file and line.
+"""The catalog: name, file or mapping of a preset or recipe → validated config that knows each value's file and line.
 
 ::
 
@@ -10,7 +10,8 @@
     architectures the config, narrowed to the architecture that a preset names
     validation    tree → PresetConfig; complaints with file, line and column   (shape: the schema in words)
     resolved      the result
-    published     the JSON Schema for editors                        (schema: the command that writes it)
+    recipes       the same for recipes, with the preset that they train
+    published     the JSON Schemas for editors                       (schema: the command that writes it)
 
 Nothing here imports TensorFlow. Of plugins, that of the preset's architecture is imported, since it says which keys
 that section has; others only for preset names that the other roots do not hold.
@@ -19,17 +20,23 @@ that section has; others only for preset names that the other roots do not hold.
 from __future__ import annotations
 
 from registry.catalog.origin import Origin
-from registry.catalog.published import preset_schema
+from registry.catalog.published import preset_schema, recipe_schema
+from registry.catalog.recipes import RecipeLike, ResolvedRecipe, resolve_recipe
 from registry.catalog.resolved import ResolvedPreset
 from registry.catalog.resolving import PresetLike, describe, resolve
-from registry.catalog.roots import list_presets
+from registry.catalog.roots import list_presets, list_recipes
 
 __all__ = [
     "Origin",
     "PresetLike",
+    "RecipeLike",
     "ResolvedPreset",
+    "ResolvedRecipe",
     "describe",
     "list_presets",
+    "list_recipes",
     "preset_schema",
+    "recipe_schema",
     "resolve",
+    "resolve_recipe",
 ]

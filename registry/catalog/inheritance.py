@@ -8,6 +8,7 @@ were written for the old meaning (see `inherit`).
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -15,10 +16,10 @@ from typing import NoReturn
 from registry.catalog import roots
 from registry.catalog.architectures import keys_of
 from registry.catalog.problems import Problem, shown
-from registry.catalog.roots import Root
+from registry.catalog.roots import Kind, Root
 from registry.catalog.source import read
 from registry.catalog.tree import Node, deep_merge
-from registry.errors import UnknownPresetError, nearest
+from registry.errors import UnknownPresetError, UnknownRecipeError, nearest
 
 __all__ = ["EXTENDS", "NAME_PATTERN", "Inheritance", "inherit"]
 
@@ -48,9 +49,13 @@ class Inheritance:
     """One resolution; every file is read and merged once, however often it is named.
 
     Attributes:
+        kind: what the files are, `preset` or `recipe`.
+        lay: lays a document over its base.
         files: the files read so far, in the order of reading.
     """
 
+    kind: Kind = "preset"
+    lay: Callable[[Node, Node], Node] = inherit
     files: list[Path] = field(default_factory=list)
     _done: dict[Path, Node] = field(default_factory=dict)
 
@@ -64,7 +69,7 @@ class Inheritance:
         """
         if path not in self._done:
             self.files.append(path)
-            own = read(path, home.label(path))
+            own = read(path, home.label(path), self.kind)
             self._done[path] = self.merge(own, home, (*chain, path))
         return self._done[path]
 
@@ -80,20 +85,20 @@ class Inheritance:
         if statement is None:
             return own
         merged: Node | None = None
-        for name in _names(statement):
-            path, root = _locate(name, home)
-            _check_chain(name, path, chain)
+        for name in _names(statement, self.kind):
+            path, root = _locate(name, home, self.kind)
+            _check_chain(name, path, chain, self.kind)
             base = self.load(path, root, chain)
-            merged = base if merged is None else inherit(merged, base)
+            merged = base if merged is None else self.lay(merged, base)
         own = own.without(EXTENDS)
-        return own if merged is None else inherit(merged, own)
+        return own if merged is None else self.lay(merged, own)
 
 
-def _names(statement: Node) -> tuple[Node, ...]:
+def _names(statement: Node, kind: Kind) -> tuple[Node, ...]:
     names = statement.value if isinstance(statement.value, tuple) else (statement,)
     if not all(isinstance(name.value, str) for name in names):
         _fail(
-            statement, "`extends` must be a preset name or a list of names", "write `extends: _base/my_part`"
+            statement, f"`extends` must be a {kind} name or a list of names", "write `extends: _base/my_part`"
         )
     if len(names) > MAX_BASES:
         _fail(
@@ -104,25 +109,25 @@ def _names(statement: Node) -> tuple[Node, ...]:
     return names
 
 
-def _locate(name: Node, home: Root | None) -> tuple[Path, Root]:
+def _locate(name: Node, home: Root | None, kind: Kind) -> tuple[Path, Root]:
     text = str(name.value)
     if not _NAME.fullmatch(text):
         _fail(
             name,
-            "`extends` takes the name of a preset or part within a preset root, such as `_base/resnet_50`; "
+            f"`extends` takes the name of a {kind} or part within a {kind} root, such as `_base/resnet_50`; "
             "absolute paths, `..` and backslashes are refused",
-            "name a file below the preset's own folder, without .yaml",
+            f"name a file below the {kind}'s own folder, without .yaml",
         )
-    builtin = roots.builtin_root()
+    builtin = roots.builtin_root(kind)
     for root in (home, builtin) if home is not None else (builtin,):
         path = root.path / f"{text}.yaml"
         if path.exists():
-            _check_inside(name, path, root)
+            _check_inside(name, path, root, kind)
             return path, root
     try:
-        found = roots.find(text)
-    except UnknownPresetError:
-        _fail(name, "`extends` must name a preset or part that exists", nearest(text, _known(home, builtin)))
+        found = roots.find(text, kind)
+    except (UnknownPresetError, UnknownRecipeError):
+        _fail(name, f"`extends` must name a {kind} or part that exists", nearest(text, _known(home, builtin)))
     return found.path, found.root
 
 
@@ -136,20 +141,20 @@ def _known(home: Root | None, builtin: Root) -> set[str]:
     }
 
 
-def _check_inside(name: Node, path: Path, root: Root) -> None:
+def _check_inside(name: Node, path: Path, root: Root, kind: Kind) -> None:
     if not root.installed and not path.resolve().is_relative_to(root.path.resolve()):
         _fail(
             name,
             f"`extends` must stay within {root.path}, links followed",
-            "copy the file into the preset root",
+            f"copy the file into the {kind} root",
         )
 
 
-def _check_chain(name: Node, path: Path, chain: tuple[Path, ...]) -> None:
+def _check_chain(name: Node, path: Path, chain: tuple[Path, ...], kind: Kind) -> None:
     if path in chain:
         cycle = " → ".join(file.stem for file in (*chain[chain.index(path) :], path))
         raise Problem(
-            name.origin, "a preset must not extend itself", cycle, "remove one `extends` of the chain"
+            name.origin, f"a {kind} must not extend itself", cycle, "remove one `extends` of the chain"
         ).error()
     if len(chain) >= MAX_CHAIN:
         _fail(name, f"`extends` reaches at most {MAX_CHAIN} files deep", "flatten the chain of bases")

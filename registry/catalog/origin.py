@@ -18,7 +18,7 @@ class Origin:
         file: the file, for kind `file`.
         line: line in the file, from 1.
         column: column in the line, from 1.
-        name: the key as the caller wrote it, for kind `override`.
+        name: the key as the caller wrote it, for kind `override`; what the mapping is, for kind `inline`.
         label: the file as shown where space is short.
     """
 
@@ -34,7 +34,7 @@ class Origin:
             return f"{shown_path(self.file)}:{self.line}:{self.column}"
         if self.kind == "override":
             return f"override {self.name}"
-        return "inline preset" if self.kind == "inline" else self.kind
+        return f"inline {self.name or 'preset'}" if self.kind == "inline" else self.kind
 
     @property
     def note(self) -> str:

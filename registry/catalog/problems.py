@@ -1,4 +1,4 @@
-"""What is wrong with a preset, collected and raised as one `ConfigError`."""
+"""What is wrong with a preset or a recipe, collected and raised as one `ConfigError`."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ class Problem:
         return ConfigError(f"{self.origin}: {self.rule}", received=self.received, repair=self.repair)
 
 
-def config_error(problems: Sequence[Problem], preset: str) -> ConfigError:
-    """One error for all problems of a preset; each keeps its own file, line and column.
+def config_error(problems: Sequence[Problem], document: str) -> ConfigError:
+    """One error for all problems of a document; each keeps its own file, line and column.
 
     Args:
         problems: one or more.
-        preset: name of the preset, for the headline.
+        document: what it is, for the headline: `preset 'my_preset'`.
     """
     if len(problems) == 1:
         return problems[0].error()
     listed = [str(problem.error()) for problem in problems[:_LISTED]]
     if len(problems) > _LISTED:
         listed.append(f"… and {len(problems) - _LISTED} more")
-    headline = f"preset {preset!r} breaks {len(problems)} rules"
+    headline = f"{document} breaks {len(problems)} rules"
     return ConfigError("\n".join([f"{headline}:", *listed]))
 
 

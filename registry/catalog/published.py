@@ -1,24 +1,20 @@
-"""The JSON Schema of a preset file, for editors."""
+"""The JSON Schemas of preset and recipe files, for editors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import BaseModel
+
 from registry.catalog.architectures import narrowed
 from registry.catalog.inheritance import EXTENDS, MAX_BASES, NAME_PATTERN
-from registry.config import PresetConfig
+from registry.config import PresetConfig, RecipeConfig
 from registry.discovery import list_architectures, load_architecture
 
-__all__ = ["preset_schema"]
+__all__ = ["preset_schema", "recipe_schema"]
 
 _BASE_NAME = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
-_EXTENDS = {
-    "title": "Extends",
-    "description": "Name of the preset or part to inherit from, or a list of them; later ones win over "
-    "earlier, this file over all. Mappings merge, everything else is replaced.",
-    "anyOf": [_BASE_NAME, {"type": "array", "items": _BASE_NAME, "maxItems": MAX_BASES}],
-}
 
 
 def preset_schema(*, builtin: bool = False) -> dict[str, Any]:
@@ -31,16 +27,36 @@ def preset_schema(*, builtin: bool = False) -> dict[str, Any]:
     """
     names = [record.name for record in list_architectures() if record.builtin or not builtin]
     sections = tuple(load_architecture(name).spec.section for name in names)
-    model = narrowed(sections) if sections else PresetConfig
+    return _published(
+        narrowed(sections) if sections else PresetConfig,
+        "preset",
+        "A preset of atrous or a part of one: encoder, architecture, classes, input, weights.",
+    )
+
+
+def recipe_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) that completes and checks a recipe file in an editor; no key is required."""
+    return _published(
+        RecipeConfig, "recipe", "A recipe of atrous or a part of one: a preset, its data, how it is trained."
+    )
+
+
+def _published(model: type[BaseModel], kind: str, description: str) -> dict[str, Any]:
     schema = model.model_json_schema(mode="validation")
     for section in _sections(schema, schema["$defs"], set()):
         section.pop("required", None)
+    extends = {
+        "title": "Extends",
+        "description": f"Name of the {kind} or part to inherit from, or a list of them; later ones win over "
+        "earlier, this file over all. Mappings merge, everything else is replaced.",
+        "anyOf": [_BASE_NAME, {"type": "array", "items": _BASE_NAME, "maxItems": MAX_BASES}],
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "atrous preset",
-        "description": "A preset of atrous or a part of one: encoder, architecture, classes, input, weights.",
+        "title": f"atrous {kind}",
+        "description": description,
         "type": "object",
-        "properties": {EXTENDS: _EXTENDS, **schema["properties"]},
+        "properties": {EXTENDS: extends, **schema["properties"]},
         "additionalProperties": False,
         "$defs": schema["$defs"],
     }

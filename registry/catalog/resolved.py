@@ -1,4 +1,4 @@
-"""A resolved preset: the validated config, and where each of its values came from."""
+"""Resolved presets and recipes: the validated config, and where each of its values came from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,7 +18,7 @@ from registry.catalog.tree import Path as KeyPath
 from registry.catalog.validation import validate, validate_preset
 from registry.config import PresetConfig
 
-__all__ = ["ResolvedPreset"]
+__all__ = ["Resolved", "ResolvedPreset"]
 
 _Options = TypeVar("_Options", bound=BaseModel)
 _PLAIN = re.compile(r"[A-Za-z0-9_./](?:[A-Za-z0-9_ ./+()'-]|:(?! |$))*")
@@ -27,45 +27,20 @@ _MARGIN = 64
 
 
 @dataclass(frozen=True)
-class ResolvedPreset:
-    """A preset with its bases merged, overridden and validated. `print` it to see every value's origin.
-
-    Args:
-        name: name of the preset; the stem of a file given by path; `inline` for a mapping.
-        config: the validated config.
-        origins: path of keys and indices → where that value came from, defaults included.
-        files: the files that were read, the preset's own first.
-        tree: the located values as written, for errors about them that are found later.
-    """
+class Resolved:
+    """A document of the catalog, validated, with the origin of each value."""
 
     name: str
-    config: PresetConfig
+    config: BaseModel
     origins: Mapping[KeyPath, Origin]
     files: tuple[Path, ...]
     tree: Node = field(repr=False, compare=False)
 
     @classmethod
-    def from_tree(cls, name: str, tree: Node, files: tuple[Path, ...]) -> ResolvedPreset:
-        """Validate a merged tree.
-
-        Raises:
-            ConfigError: one or more values break the schema.
-            PluginError: the plugin of the architecture cannot serve.
-        """
-        config = validate_preset(tree, preset=name)
+    def of(cls, name: str, config: BaseModel, tree: Node, files: tuple[Path, ...], **parts: Any) -> Self:
+        """Look up where each value of a validated config came from."""
         origins = dict(_origins(config.model_dump(mode="json"), tree, ()))
-        return cls(name, config, origins, files, tree)
-
-    def encoder_options(self, options_type: type[_Options]) -> _Options:
-        """Validate `encoder.options` against the plugin's own model.
-
-        Args:
-            options_type: the `options` of the variant's `EncoderSpec`.
-
-        Raises:
-            ConfigError: an option is unknown or wrong; with file, line and column.
-        """
-        return validate(options_type, self.tree, preset=self.name, at=("encoder", "options"))
+        return cls(name=name, config=config, origins=origins, files=files, tree=tree, **parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Values and origins, ready for JSON."""
@@ -96,6 +71,42 @@ class ResolvedPreset:
                     yield f"{indent}  - {_flow(item)}", self.origins[*here, index].note
             else:
                 yield f"{name} {_flow(value)}", self.origins[here].note
+
+
+@dataclass(frozen=True)
+class ResolvedPreset(Resolved):
+    """A preset with its bases merged, overridden and validated. `print` it to see every value's origin.
+
+    Args:
+        name: name of the preset; the stem of a file given by path; `inline` for a mapping.
+        config: the validated config.
+        origins: path of keys and indices → where that value came from, defaults included.
+        files: the files that were read, the preset's own first.
+        tree: the located values as written, for errors about them that are found later.
+    """
+
+    config: PresetConfig
+
+    @classmethod
+    def from_tree(cls, name: str, tree: Node, files: tuple[Path, ...]) -> ResolvedPreset:
+        """Validate a merged tree.
+
+        Raises:
+            ConfigError: one or more values break the schema.
+            PluginError: the plugin of the architecture cannot serve.
+        """
+        return cls.of(name, validate_preset(tree, preset=name), tree, files)
+
+    def encoder_options(self, options_type: type[_Options]) -> _Options:
+        """Validate `encoder.options` against the plugin's own model.
+
+        Args:
+            options_type: the `options` of the variant's `EncoderSpec`.
+
+        Raises:
+            ConfigError: an option is unknown or wrong; with file, line and column.
+        """
+        return validate(options_type, self.tree, preset=self.name, at=("encoder", "options"))
 
 
 def _origins(value: Any, tree: Node, path: KeyPath) -> Iterator[tuple[KeyPath, Origin]]:

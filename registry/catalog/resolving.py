@@ -12,10 +12,11 @@ from registry.catalog.inheritance import Inheritance
 from registry.catalog.origin import Origin
 from registry.catalog.overrides import apply_overrides
 from registry.catalog.resolved import ResolvedPreset
+from registry.catalog.roots import Kind
 from registry.catalog.tree import Node, from_python
 from registry.errors import CatalogError
 
-__all__ = ["PresetLike", "describe", "resolve"]
+__all__ = ["PresetLike", "absolute_path", "describe", "is_path", "resolve"]
 
 PresetLike: TypeAlias = str | os.PathLike[str] | Mapping[str, Any]
 
@@ -62,24 +63,30 @@ def describe(preset: PresetLike, **overrides: Any) -> ResolvedPreset:
 def _load(preset: PresetLike, inheritance: Inheritance) -> tuple[str, Node]:
     if isinstance(preset, Mapping):
         return "inline", inheritance.merge(from_python(preset, Origin("inline")), home=None)
-    if isinstance(preset, str) and not _is_path(preset):
+    if isinstance(preset, str) and not is_path(preset):
         found = roots.find(preset)
         return found.name, inheritance.load(found.path, found.root)
-    path = _absolute(preset)
+    path = absolute_path(preset)
     return path.stem, inheritance.load(path, roots.home_of(path))
 
 
-def _is_path(text: str) -> bool:
+def is_path(text: str) -> bool:
+    """Whether a user's text is meant as a path rather than a name."""
     return text.lower().endswith(_SUFFIXES) or any(separator in text for separator in {"/", "\\", os.sep})
 
 
-def _absolute(preset: str | os.PathLike[str]) -> Path:
+def absolute_path(document: Any, kind: Kind = "preset") -> Path:
+    """The path that a user gave for a preset or recipe, from the top.
+
+    Raises:
+        CatalogError: it is no path at all.
+    """
     try:
-        path = Path(preset)
+        path = Path(document)
     except TypeError:
         raise CatalogError(
-            "a preset is a name, a path or a mapping",
-            received=f"{type(preset).__name__}: {preset!r}",
-            repair="pass the name of a preset; registry.list_presets() lists them",
+            f"a {kind} is a name, a path or a mapping",
+            received=f"{type(document).__name__}: {document!r}",
+            repair=f"pass the name of a {kind}; registry.list_{kind}s() lists them",
         ) from None
     return roots.absolute(path)

@@ -1,4 +1,4 @@
-"""Preset roots: the folders that hold `<preset_name>.yaml`, and which file a name means.
+"""Roots: the folders that hold `<preset_name>.yaml` and `recipes/<recipe_name>.yaml`, and which file a name means.
 
 Built-in presets and those of `ATROUS_PRESET_PATH` are found without importing any plugin; plugins are asked
 only for names that those do not hold.
@@ -10,11 +10,12 @@ import os
 import re
 import tomllib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from registry.catalog.origin import shown_path
 from registry.errors import (
@@ -22,11 +23,13 @@ from registry.errors import (
     DuplicatePresetError,
     RegistryWarning,
     UnknownPresetError,
+    UnknownRecipeError,
     nearest,
 )
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
+    "Kind",
     "PresetFile",
     "Root",
     "absolute",
@@ -35,17 +38,22 @@ __all__ = [
     "find",
     "home_of",
     "list_presets",
+    "list_recipes",
     "plugin_roots",
     "static_roots",
 ]
 
 ENVIRONMENT_VARIABLE = "ATROUS_PRESET_PATH"
+
+Kind = Literal["preset", "recipe"]
+_FOLDERS: Mapping[Kind, str] = {"preset": "", "recipe": "recipes"}
+"""Where files of a kind lie under a root of presets."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """One folder of presets.
+    """One folder of presets, or of recipes.
 
     Args:
         path: the folder.
@@ -65,7 +73,7 @@ class Root:
         return shown_path(file)
 
     def files(self) -> Iterator[PresetFile]:
-        """The presets of this root, by name; parts (`_…`, folders) are none."""
+        """The files of this root, by name; parts (`_…`, folders) are none."""
         for path in sorted(self.path.glob("*.yaml")):
             if _NAME.fullmatch(path.stem) and path.is_file():
                 yield PresetFile(path, self)
@@ -73,14 +81,14 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class PresetFile:
-    """A preset's file and the root it was found in."""
+    """The file of a preset or recipe and the root it was found in."""
 
     path: Path
     root: Root
 
     @property
     def name(self) -> str:
-        """Name of the preset: the file's stem."""
+        """Its name: the file's stem."""
         return self.path.stem
 
     def __str__(self) -> str:
@@ -98,23 +106,23 @@ def checkout() -> Path | None:
     return top if name == "atrous" else None
 
 
-def builtin_root() -> Root:
-    """The presets that atrous ships.
+def builtin_root(kind: Kind = "preset") -> Root:
+    """The presets or recipes that atrous ships.
 
     A checkout's own folder comes first, since an editable install leaves a stale copy inside the package.
     """
     top = checkout()
     folder = top if top is not None else Path(__file__).resolve().parents[1]
-    return Root(folder / "presets", "built-in", installed=True)
+    return Root(folder / "presets" / _FOLDERS[kind], "built-in", installed=True)
 
 
-def static_roots() -> list[Root]:
+def static_roots(kind: Kind = "preset") -> list[Root]:
     """The roots that are known without importing a plugin.
 
     Raises:
         CatalogError: `ATROUS_PRESET_PATH` names something that is no folder.
     """
-    roots = [builtin_root()]
+    roots = [builtin_root(kind)]
     for entry in os.environ.get(ENVIRONMENT_VARIABLE, "").split(os.pathsep):
         if not entry.strip():
             continue
@@ -125,43 +133,44 @@ def static_roots() -> list[Root]:
                 received=entry,
                 repair=f"create the folder, or remove it from {ENVIRONMENT_VARIABLE}",
             )
-        roots.append(Root(path, ENVIRONMENT_VARIABLE))
+        roots.append(Root(path / _FOLDERS[kind], ENVIRONMENT_VARIABLE))
     return _distinct(roots)
 
 
-def plugin_roots() -> list[Root]:
+def plugin_roots(kind: Kind = "preset") -> list[Root]:
     """The roots that installed plugins contribute; imports their modules."""
     from registry.discovery import preset_roots
 
     return [
-        Root(path.absolute(), f"plugin {plugin!r} of {distribution}", installed=True)
+        Root(path.absolute() / _FOLDERS[kind], f"plugin {plugin!r} of {distribution}", installed=True)
         for plugin, distribution, path in preset_roots()
     ]
 
 
-def find(name: str) -> PresetFile:
-    """The file that a preset name means.
+def find(name: str, kind: Kind = "preset") -> PresetFile:
+    """The file that the name of a preset or recipe means.
 
     Raises:
-        UnknownPresetError: no root holds it.
+        UnknownPresetError, UnknownRecipeError: no root holds it.
         DuplicatePresetError: two files claim it.
         CatalogError: `ATROUS_PRESET_PATH` names something that is no folder.
     """
-    static = static_roots()
-    found = _only(name, static)
+    static = static_roots(kind)
+    found = _only(name, static, kind)
     if found is not None:
         return found
     is_possible = _NAME.fullmatch(name) is not None
-    plugins = _distinct([*static, *plugin_roots()])[len(static) :] if is_possible else []
-    found = _only(name, plugins)
+    plugins = _distinct([*static, *plugin_roots(kind)])[len(static) :] if is_possible else []
+    found = _only(name, plugins, kind)
     if found is not None:
         return found
     known = {file.name for root in (*static, *plugins) for file in root.files()}
-    raise UnknownPresetError(
-        "a preset name must be that of a file in one of the preset roots"
+    unknown = UnknownPresetError if kind == "preset" else UnknownRecipeError
+    raise unknown(
+        f"a {kind} name must be that of a file in one of the preset roots"
         + ("" if is_possible else "; it starts with a-z or 0-9 and goes on with these, `_`, `.` and `-`"),
         received=name,
-        repair=f"{nearest(name, known)} (a file elsewhere is given with its suffix, as in ./my_preset.yaml)",
+        repair=f"{nearest(name, known)} (a file elsewhere is given with its suffix, as in ./my_{kind}.yaml)",
     )
 
 
@@ -177,14 +186,33 @@ def list_presets(pattern: str | None = None) -> list[str]:
     Raises:
         CatalogError: `ATROUS_PRESET_PATH` names something that is no folder.
     """
+    return _listed("preset", pattern)
+
+
+def list_recipes(pattern: str | None = None) -> list[str]:
+    """Names of all training recipes; reads no file.
+
+    Args:
+        pattern: keep only names that match this glob, for instance `*_pascalvoc`.
+
+    Returns:
+        Sorted names.
+
+    Raises:
+        CatalogError: `ATROUS_PRESET_PATH` names something that is no folder.
+    """
+    return _listed("recipe", pattern)
+
+
+def _listed(kind: Kind, pattern: str | None) -> list[str]:
     first: dict[str, PresetFile] = {}
-    for root in _distinct([*static_roots(), *plugin_roots()]):
+    for root in _distinct([*static_roots(kind), *plugin_roots(kind)]):
         for file in root.files():
             if file.name in first:
                 message = (
-                    f"two presets are named {file.name!r}: {first[file.name]} and {file}; the first is listed"
+                    f"two {kind}s are named {file.name!r}: {first[file.name]} and {file}; the first is listed"
                 )
-                warnings.warn(message, RegistryWarning, stacklevel=2)
+                warnings.warn(message, RegistryWarning, stacklevel=3)
             else:
                 first[file.name] = file
     return sorted(name for name in first if pattern is None or fnmatchcase(name, pattern))
@@ -198,15 +226,15 @@ def absolute(path: Path) -> Path:
         return path.absolute()
 
 
-def home_of(path: Path) -> Root:
+def home_of(path: Path, kind: Kind = "preset") -> Root:
     """The root that a file given by path belongs to: a known one that holds it, else its own folder."""
-    for root in static_roots():
+    for root in static_roots(kind):
         if path.is_relative_to(root.path):
             return root
     return Root(path.parent, "file")
 
 
-def _only(name: str, roots: Iterable[Root]) -> PresetFile | None:
+def _only(name: str, roots: Iterable[Root], kind: Kind) -> PresetFile | None:
     if not _NAME.fullmatch(name):
         return None
     claims = [
@@ -216,7 +244,7 @@ def _only(name: str, roots: Iterable[Root]) -> PresetFile | None:
     ]
     if len(claims) > 1:
         raise DuplicatePresetError(
-            "a preset name must belong to one file",
+            f"a {kind} name must belong to one file",
             received=f"{name}, claimed by " + " and ".join(map(str, claims)),
             repair="rename one of the files, remove its folder from ATROUS_PRESET_PATH, or block its plugin",
         )

@@ -29,51 +29,54 @@ MAX_BYTES = 1 << 20
 # libyaml is some ten times faster; both give the same events with the same marks.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NON_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FIRST_KEYS = {"preset": "encoder", "recipe": "preset"}
 _CONTAINER_TAGS = {
     yaml.MappingStartEvent: "tag:yaml.org,2002:map",
     yaml.SequenceStartEvent: "tag:yaml.org,2002:seq",
 }
 
 
-def read(path: Path, label: str | None = None) -> Node:
-    """Read a preset file.
+def read(path: Path, label: str | None = None, kind: str = "preset") -> Node:
+    """Read a file of the catalog.
 
     Args:
         path: the file.
         label: how listings show it; by default its name.
+        kind: what messages call it, `preset` or `recipe`.
 
     Returns:
         The top-level mapping.
 
     Raises:
         CatalogError: the file does not exist or cannot be read.
-        ConfigError: the content is not a YAML mapping that a preset may hold.
+        ConfigError: the content is not a YAML mapping within the limits.
     """
-    data = _read_bytes(path)
+    data = _read_bytes(path, kind)
     start = Origin("file", path, 1, 1, label=label or path.name)
     if len(data) > MAX_BYTES:
-        rule = f"a preset file has at most {MAX_BYTES:,} bytes"
+        rule = f"a {kind} file has at most {MAX_BYTES:,} bytes"
         raise Problem(
-            start, rule, "a larger file", "is this a preset? keep data in files of their own"
+            start, rule, "a larger file", f"is this a {kind}? keep data in files of their own"
         ).error()
-    return parse(_decode(data, start), start)
+    return parse(_decode(data, start, kind), start, kind)
 
 
-def parse(text: str, start: Origin) -> Node:
+def parse(text: str, start: Origin, kind: str = "preset") -> Node:
     """Turn YAML text into a located tree.
 
     Args:
         text: one YAML document.
         start: origin of the first character; file and label carry over to every node.
+        kind: what messages call the document.
 
     Raises:
         ConfigError: syntax, tags, keys, aliases or limits; with line and column.
     """
     _refuse_control_characters(text, start)
-    return _Builder(start, text).build()
+    return _Builder(start, text, kind).build()
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: Path, kind: str) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISREG(status.st_mode):
@@ -81,25 +84,25 @@ def _read_bytes(path: Path) -> bytes:
                 return stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise CatalogError(
-            "a preset file must exist",
+            f"a {kind} file must exist",
             received=shown_path(path),
             repair="check the path; names are case-sensitive",
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         raise CatalogError(
-            "a preset file must be readable",
+            f"a {kind} file must be readable",
             received=f"{shown_path(path)} ({error})",
             repair="check its permissions",
         ) from error
-    kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+    is_folder = stat.S_ISDIR(status.st_mode)
     raise CatalogError(
-        "a preset must be a regular file",
-        received=f"{shown_path(path)}, which is {kind}",
-        repair="name a .yaml file" + (" in that folder" if kind == "a folder" else ""),
+        f"a {kind} must be a regular file",
+        received=f"{shown_path(path)}, which is {'a folder' if is_folder else 'not a regular file'}",
+        repair="name a .yaml file" + (" in that folder" if is_folder else ""),
     )
 
 
-def _decode(data: bytes, start: Origin) -> str:
+def _decode(data: bytes, start: Origin, kind: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -109,7 +112,7 @@ def _decode(data: bytes, start: Origin) -> str:
         origin = replace(start, line=before.count(b"\n") + 1, column=column)
         received = f"byte 0x{data[error.start]:02x}"
         raise Problem(
-            origin, "a preset file must be UTF-8", received, "save the file as UTF-8"
+            origin, f"a {kind} file must be UTF-8", received, "save the file as UTF-8"
         ).error() from None
 
 
@@ -150,6 +153,7 @@ class _Anchored:
 class _Builder:
     start: Origin
     text: str
+    kind: str
     stack: list[_Open] = field(default_factory=list)
     anchors: dict[str, _Anchored] = field(default_factory=dict)
     nodes: int = 0
@@ -164,13 +168,12 @@ class _Builder:
         except yaml.YAMLError as error:
             self._fail(self.start, f"YAML syntax: {error}", "text that is not YAML", "correct the file")
         if self.root is None:
-            self._fail(
-                self.start, "a preset file must hold a mapping", "an empty file", "write `encoder:` and so on"
-            )
+            repair = f"write `{_FIRST_KEYS[self.kind]}:` and so on"
+            self._fail(self.start, f"a {self.kind} file must hold a mapping", "an empty file", repair)
         if not isinstance(self.root.value, dict):
             self._fail(
                 self.root.origin,
-                "the top level of a preset must be a mapping",
+                f"the top level of a {self.kind} must be a mapping",
                 shown(self.root.plain()),
                 "write `key: value` lines",
             )
@@ -190,7 +193,7 @@ class _Builder:
                 origin = self._origin(event)
                 self._fail(
                     origin,
-                    "a preset file holds one document",
+                    f"a {self.kind} file holds one document",
                     "a second one",
                     "remove `---` and what follows",
                 )
@@ -283,7 +286,7 @@ class _Builder:
                 self._origin(event),
                 "merge keys are not part of YAML 1.2",
                 "<<",
-                "use `extends` to inherit from another preset",
+                f"use `extends` to inherit from another {self.kind}",
             )
         try:
             if event.tag is not None:
@@ -301,13 +304,16 @@ class _Builder:
         if self.nodes > MAX_NODES:
             self._fail(
                 origin,
-                f"a preset has at most {MAX_NODES:,} values, aliases expanded",
+                f"a {self.kind} has at most {MAX_NODES:,} values, aliases expanded",
                 f"{self.nodes:,} up to here",
                 "use fewer aliases; keep data in files of their own",
             )
         if depth > MAX_DEPTH:
             self._fail(
-                origin, f"a preset nests at most {MAX_DEPTH} levels", f"{depth} levels", "flatten the mapping"
+                origin,
+                f"a {self.kind} nests at most {MAX_DEPTH} levels",
+                f"{depth} levels",
+                "flatten the mapping",
             )
 
     def _origin(self, event: Any) -> Origin:
@@ -338,7 +344,7 @@ class _Builder:
         if "nesting depth" in str(error.problem):  # PyYAML reads ahead, and has a limit of its own
             return Problem(
                 replace(self.start, line=line + 1, column=column + 1),
-                f"a preset nests at most {MAX_DEPTH} levels",
+                f"a {self.kind} nests at most {MAX_DEPTH} levels",
                 "far more",
                 "flatten the mapping",
             ).error()

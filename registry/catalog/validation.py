@@ -19,11 +19,11 @@ from registry.catalog.origin import Origin, dotted
 from registry.catalog.problems import Problem, config_error, shown
 from registry.catalog.shape import Shape
 from registry.catalog.tree import Node, Path
-from registry.config import PresetConfig
+from registry.config import PresetConfig, RecipeConfig
 from registry.discovery import host_is_installed
 from registry.errors import ConfigError, nearest
 
-__all__ = ["validate", "validate_preset"]
+__all__ = ["validate", "validate_preset", "validate_recipe"]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _YAML_1_1_BOOLEANS = {"yes": True, "on": True, "y": True, "no": False, "off": False, "n": False}
@@ -53,7 +53,25 @@ def validate_preset(tree: Node, *, preset: str) -> PresetConfig:
         free.model_validate(tree.plain())
     except ValidationError as error:
         problems += _problems(error, free, tree)
-    raise _located(problems, preset)
+    raise _located(problems, f"preset {preset!r}")
+
+
+def validate_recipe(tree: Node, *, recipe: str) -> RecipeConfig:
+    """Validate a whole recipe, whose preset has been resolved.
+
+    Args:
+        tree: the recipe with its bases merged.
+        recipe: its name, for the headline of the error.
+
+    Raises:
+        ConfigError: one or more values break the schema; all are listed.
+    """
+    try:
+        return RecipeConfig.model_validate(tree.plain())
+    except ValidationError as error:
+        shape = Shape.of(RecipeConfig)
+        problems = [_problem(finding, tree, (), shape, "a recipe") for finding in _findings(error, shape)]
+        raise _located(problems, f"recipe {recipe!r}") from None
 
 
 def validate(model: type[_Model], tree: Node, *, preset: str, at: Path = ()) -> _Model:
@@ -72,7 +90,7 @@ def validate(model: type[_Model], tree: Node, *, preset: str, at: Path = ()) -> 
     try:
         return model.model_validate(branch.plain() if branch is not None else {})
     except ValidationError as error:
-        raise _located(_problems(error, model, tree, at), preset) from None
+        raise _located(_problems(error, model, tree, at), f"preset {preset!r}") from None
 
 
 def _problems(error: ValidationError, model: type[BaseModel], tree: Node, at: Path = ()) -> list[Problem]:
@@ -80,10 +98,10 @@ def _problems(error: ValidationError, model: type[BaseModel], tree: Node, at: Pa
     return [_problem(finding, tree, at, whole) for finding in _findings(error, Shape.of(model))]
 
 
-def _located(problems: list[Problem], preset: str) -> ConfigError:
+def _located(problems: list[Problem], document: str) -> ConfigError:
     """One error for all problems, in the order in which they stand in the files."""
     problems.sort(key=lambda problem: (str(problem.origin.file), problem.origin.line, problem.origin.column))
-    return config_error(problems, preset)
+    return config_error(problems, document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +185,7 @@ def _parent_union(shape: Shape, path: Path) -> Shape | None:
     return here
 
 
-def _problem(finding: _Finding, tree: Node, at: Path, whole: Shape) -> Problem:
+def _problem(finding: _Finding, tree: Node, at: Path, whole: Shape, document: str = "a preset") -> Problem:
     path = (*at, *finding.path)
     context = finding.error.get("ctx", {})
     if "at" in context:
@@ -180,7 +198,7 @@ def _problem(finding: _Finding, tree: Node, at: Path, whole: Shape) -> Problem:
     shape, parent = finding.shape, finding.parent
 
     if finding.kind == "extra_forbidden":
-        return _unknown_key(nearest_node, path, parent, whole)
+        return _unknown_key(nearest_node, path, parent, whole, document)
     if finding.is_missing_key:
         return Problem(origin, f"{name} is required", _keys(nearest_node), _add(path, shape))
     if finding.kind in ("union_tag_invalid", "union_tag_not_found") and shape is not None:
@@ -196,9 +214,9 @@ def _problem(finding: _Finding, tree: Node, at: Path, whole: Shape) -> Problem:
     return Problem(origin, f"{name} must be {shape.expected()}", received, _repair(path, value, shape))
 
 
-def _unknown_key(node: Node, path: Path, parent: Shape, whole: Shape) -> Problem:
+def _unknown_key(node: Node, path: Path, parent: Shape, whole: Shape, document: str) -> Problem:
     key = str(path[-1])
-    where = f"`{dotted(path[:-1])}`" if len(path) > 1 else "a preset"
+    where = f"`{dotted(path[:-1])}`" if len(path) > 1 else document
     elsewhere = [candidate for candidate in whole.paths() if candidate[-1] == key]
     if len(elsewhere) == 1 and elsewhere[0] != path:
         repair = (

@@ -1,8 +1,9 @@
-"""`atrous list | show | validate | schema`: the catalog of presets."""
+"""`atrous list | show | validate | schema`: the catalog of presets and training recipes."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,9 @@ from registry.cli.console import print_json, say
 from registry.cli.guard import EXIT_WRONG_INPUT, GuardedCommand
 from registry.cli.options import JsonOption, SetOption, parse_overrides
 from registry.errors import CatalogError, RegistryError
+
+if TYPE_CHECKING:
+    from registry.catalog import ResolvedPreset
 
 __all__ = ["register"]
 
@@ -19,7 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "list",
         cls=GuardedCommand,
-        epilog="\b\nExamples:\n  atrous list\n  atrous list '*resnet50*' --json",
+        epilog="\b\nExamples:\n  atrous list\n  atrous list '*resnet50*' --json\n  atrous list --recipes",
     )(list_presets)
     app.command(
         "show",
@@ -40,35 +44,39 @@ def list_presets(
     pattern: Annotated[
         str | None, typer.Argument(help="Only names that match, with * and ? as wildcards.")
     ] = None,
+    recipes: Annotated[bool, typer.Option("--recipes", help="List recipes instead of presets.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the names of the presets.
+    """List the names of the presets, or of the recipes that train them.
 
-    With --json: {"presets": [name, ...]}.
+    With --json: {"presets": [name, ...]}, or {"recipes": [name, ...]}.
     """
     import registry
 
-    names = registry.list_presets(pattern)
+    kind = "recipe" if recipes else "preset"
+    names = registry.list_recipes(pattern) if recipes else registry.list_presets(pattern)
     if as_json:
-        print_json({"presets": names})
+        print_json({f"{kind}s": names})
     elif names:
         typer.echo("\n".join(names))
     else:
-        say(f"no preset matches {pattern!r}" if pattern else "no presets found")
+        say(f"no {kind} matches {pattern!r}" if pattern else f"no {kind}s found")
 
 
 def show(
     preset: Annotated[str, typer.Argument(help="Name of a preset, or path of a YAML file.")],
     overrides: SetOption = None,
+    recipe: Annotated[bool, typer.Option("--recipe", help="It is the name or path of a recipe.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show a resolved preset and where each value comes from.
 
     With --json: the resolved preset, as registry.describe(preset).to_dict().
     """
-    import registry
+    from registry.catalog import resolve, resolve_recipe
 
-    resolved = registry.describe(preset, **parse_overrides(overrides))
+    values = parse_overrides(overrides)
+    resolved = resolve_recipe(preset, overrides=values) if recipe else resolve(preset, overrides=values)
     if as_json:
         print_json(resolved.to_dict())
     else:
@@ -77,55 +85,73 @@ def show(
 
 def validate(
     presets: Annotated[
-        list[str] | None, typer.Argument(help="Names or YAML files; none checks the whole catalog.")
+        list[str] | None,
+        typer.Argument(help="Names or YAML files; none checks the whole catalog, recipes included."),
     ] = None,
+    recipe: Annotated[bool, typer.Option("--recipe", help="They are recipes.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check presets; exit with 1 if any is wrong.
+    """Check presets and recipes; exit with 1 if any is wrong.
 
     All errors are listed: syntax and values, duplicate names, encoders that no plugin offers.
 
-    With --json: {"checked": [preset, ...], "errors": [{"preset": ..., "type": ..., "message": ...}, ...]}.
+    With --json: {"checked": [name, ...], "errors": [{"kind": "preset" or "recipe", "name": ..., "type": ...,
+    "message": ...}, ...]}.
     """
-    checked, errors = _check_all(presets)
+    checked, errors = _check_all({"recipe" if recipe else "preset": presets} if presets else None)
     if as_json:
-        print_json({"checked": checked, "errors": errors})
+        print_json({"checked": [name for names in checked.values() for name in names], "errors": errors})
     else:
         for error in errors:
-            say(f"{error['preset'] or 'catalog'}: {error['message']}")
-        typer.echo(f"{len(checked)} presets checked, {len(errors)} errors")
+            say(f"{error['name'] or 'catalog'}: {error['message']}")
+        counted = ", ".join(f"{len(names)} {kind}s" for kind, names in checked.items())
+        typer.echo(f"{counted or '0 presets'} checked, {len(errors)} errors")
     if errors:
         raise typer.Exit(EXIT_WRONG_INPUT)
 
 
-def schema() -> None:
+def schema(
+    recipe: Annotated[bool, typer.Option("--recipe", help="Of recipe files instead.")] = False,
+) -> None:
     """Print the JSON Schema of preset files, for editors."""
-    from registry.catalog import preset_schema
+    from registry.catalog import preset_schema, recipe_schema
 
-    print_json(preset_schema())
+    print_json(recipe_schema() if recipe else preset_schema())
 
 
-def _check_all(presets: list[str] | None) -> tuple[list[str], list[dict[str, Any]]]:
+def _check_all(named: dict[str, list[str]] | None) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
     import registry
 
     errors = []
     try:
-        names = presets or registry.list_presets()
+        checked = named or {"preset": registry.list_presets(), "recipe": registry.list_recipes()}
     except CatalogError as error:
-        return [], [_entry(None, error)]
-    for name in names:
-        try:
-            _check_one(name)
-        except RegistryError as error:
-            errors.append(_entry(name, error))
-    return names, errors
+        return {}, [_entry("preset", None, error)]
+    checks: dict[str, Callable[[str], None]] = {"preset": _check_one, "recipe": _check_recipe}
+    for kind, names in checked.items():
+        for name in names:
+            try:
+                checks[kind](name)
+            except RegistryError as error:
+                errors.append(_entry(kind, name, error))
+    return checked, errors
+
+
+def _check_recipe(recipe: str) -> None:
+    from registry.catalog import resolve_recipe
+
+    _check_resolved(resolve_recipe(recipe).preset)
 
 
 def _check_one(preset: str) -> None:
     import registry
+
+    _check_resolved(registry.describe(preset))
+
+
+def _check_resolved(resolved: ResolvedPreset) -> None:
     from registry.discovery import find_encoder, load_architecture
 
-    resolved = registry.describe(preset)
     encoder = resolved.config.encoder
     _, spec = find_encoder(encoder.plugin, encoder.variant)
     options = resolved.encoder_options(spec.options)
@@ -136,5 +162,5 @@ def _check_one(preset: str) -> None:
     spec.checked_output_stride(encoder.output_stride)
 
 
-def _entry(preset: str | None, error: RegistryError) -> dict[str, Any]:
-    return {"preset": preset, "type": type(error).__name__, "message": str(error)}
+def _entry(kind: str, name: str | None, error: RegistryError) -> dict[str, Any]:
+    return {"kind": kind, "name": name, "type": type(error).__name__, "message": str(error)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, StrictStr, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from registry.architecture import Fraction, PositiveInt, Section
@@ -94,7 +94,13 @@ class AdamWConfig(Section):
     epsilon: Positive = 1e-8
 
 
-OptimizerConfig = Annotated[SgdConfig | AdamWConfig, Field(discriminator="name")]
+def _sgd_unless_named(section: Any) -> Any:
+    return {"name": "sgd", **section} if isinstance(section, dict) else section
+
+
+OptimizerConfig = Annotated[
+    Annotated[SgdConfig | AdamWConfig, Field(discriminator="name")], BeforeValidator(_sgd_unless_named)
+]
 
 
 class LearningRateConfig(Section):
@@ -264,7 +270,7 @@ class RecipeConfig(Section):
         default=4e-5, description="On kernels; never on biases and normalizations."
     )
     clip_norm: Positive | None = Field(default=None, description="Largest norm of all gradients together.")
-    losses: Annotated[tuple[LossConfig, ...], Field(min_length=1)] = Field(
+    losses: tuple[LossConfig, ...] = Field(
         default_factory=lambda: (CrossEntropyLoss(name="cross_entropy"),),
         description="Their weighted sum is minimized.",
     )
@@ -289,6 +295,8 @@ class RecipeConfig(Section):
                 "the length of a run is given by `steps` or by `epochs`, one of them",
                 {"at": "steps" if self.steps is not None else ""},
             )
+        if not self.losses:
+            raise PydanticCustomError("losses", "`losses` names at least one loss", {"at": "losses"})
         if self.learning_rate.head_factor != 1.0 and self.optimizer.name != "sgd":
             raise PydanticCustomError(
                 "head_factor",

@@ -22,9 +22,9 @@ def plugins(monkeypatch):
 
     contributed = Plugins()
 
-    def plugin_roots():
+    def plugin_roots(kind="preset"):
         contributed.asked += 1
-        return list(contributed)
+        return list(contributed) if kind == "preset" else []
 
     monkeypatch.setattr(roots, "plugin_roots", plugin_roots)
     return contributed

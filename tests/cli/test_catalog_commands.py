@@ -82,7 +82,7 @@ def test_the_whole_catalog_is_valid(run):
     assert result.exit_code == 0, result.stderr
     assert "0 errors" in result.stdout
     document = json.loads(run("validate", "--json").stdout)
-    assert document == {"checked": registry.list_presets(), "errors": []}
+    assert document == {"checked": [*registry.list_presets(), *registry.list_recipes()], "errors": []}
 
 
 def test_validate_lists_every_error(run, tmp_path):
@@ -104,7 +104,7 @@ def test_validate_lists_every_error(run, tmp_path):
     assert result.exit_code == 1
     document = json.loads(result.stdout)
     assert document["checked"] == [str(good), *map(str, presets.values()), "no_such_preset"]
-    found = {error["preset"]: error["type"] for error in document["errors"]}
+    found = {error["name"]: error["type"] for error in document["errors"]}
     assert found == {str(path): kind for kind, path in presets.items()} | {
         "no_such_preset": "UnknownPresetError"
     }
