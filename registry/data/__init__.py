@@ -6,10 +6,10 @@ Nothing here imports TensorFlow.
 from registry.data.ade20k import ade20k
 from registry.data.cityscapes import cityscapes
 from registry.data.coco import coco_panoptic, coco_stuff
-from registry.data.dataset import IGNORE_LABEL, Dataset, Example, Sample
+from registry.data.dataset import IGNORE_LABEL, AnnotatedImages, Dataset, Example, Sample
 from registry.data.digits import DigitsInPhotographs
 from registry.data.folder import folder_pairs
-from registry.data.opening import AnnotatedImages, open_data
+from registry.data.opening import open_data
 from registry.data.pascal_voc import pascal_voc
 
 __all__ = [
