@@ -10,7 +10,9 @@ from registry.data.dataset import IGNORE_LABEL, AnnotatedImages, Dataset, Exampl
 from registry.data.digits import DigitsInPhotographs
 from registry.data.folder import folder_pairs
 from registry.data.opening import open_data
+from registry.data.packing import pack
 from registry.data.pascal_voc import pascal_voc
+from registry.data.shards import tfrecord
 
 __all__ = [
     "IGNORE_LABEL",
@@ -25,5 +27,7 @@ __all__ = [
     "coco_stuff",
     "folder_pairs",
     "open_data",
+    "pack",
     "pascal_voc",
+    "tfrecord",
 ]

@@ -14,6 +14,7 @@ from registry.data.dataset import AnnotatedImages
 from registry.data.digits import DigitsInPhotographs
 from registry.data.folder import folder_pairs
 from registry.data.pascal_voc import pascal_voc
+from registry.data.shards import tfrecord
 from registry.errors import DataError
 
 __all__ = ["open_data"]
@@ -83,4 +84,5 @@ _OPENERS: Mapping[str, Callable[[dict[str, Any], Path | None], AnnotatedImages]]
     "digits": _read_by(DigitsInPhotographs),
     "folder": _folder,
     "pascal_voc": _pascal_voc,
+    "tfrecord": _read_by(tfrecord),
 }
