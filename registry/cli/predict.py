@@ -175,7 +175,7 @@ def _read_names(path: Path) -> list[str]:
 
 def _check_targets(image: Path, model: Path, targets: tuple[Path, Path]) -> None:
     """Refuse to overwrite what is read, or one result with the other."""
-    from registry.runtime.drawing import MASK_SUFFIXES, OVERLAY_SUFFIXES
+    from registry.drawing import MASK_SUFFIXES, OVERLAY_SUFFIXES
 
     for target, suffixes in zip(targets, (MASK_SUFFIXES, OVERLAY_SUFFIXES), strict=True):
         check_output_path(target, suffixes=suffixes)
