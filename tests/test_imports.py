@@ -68,7 +68,10 @@ def test_handles_and_formats_take_no_tensorflow_and_no_hub():
 
 @pytest.mark.parametrize(
     "command",
-    [["list"], ["plugins"], ["encoders"], ["show", PRESET], ["validate"], ["schema"], ["predict", "--help"]],
+    [
+        *(["list"], ["plugins"], ["encoders"], ["show", PRESET], ["validate"], ["schema"]),
+        *(["predict", "--help"], ["data", "check", "--help"]),
+    ],
 )
 def test_commands_that_only_look_take_no_tensorflow(command):
     program = (

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from registry.cli import authoring, benchmark, catalog, demo, inspect, models, plugins, predict
+from registry.cli import authoring, benchmark, catalog, data, demo, inspect, models, plugins, predict
 
 __all__ = ["app"]
 
@@ -56,5 +56,5 @@ def _options(
     context.obj = {"debug": debug}
 
 
-for _group in (catalog, plugins, authoring, models, inspect, benchmark, predict, demo):
+for _group in (catalog, plugins, authoring, data, models, inspect, benchmark, predict, demo):
     _group.register(app)
