@@ -100,9 +100,7 @@ def augment(
     extent = (min(size[0], crop[0]), min(size[1], crop[1]))
     offset = [int(chance.integers(whole - part + 1)) for whole, part in zip(size, extent, strict=True)]
     mirrored = settings.flip and bool(chance.random() < 0.5)
-    part, classes = _window(image, mask, size, (offset[0], offset[1]), extent)
-    if mirrored:
-        part, classes = part[:, ::-1], classes[:, ::-1]
+    part, classes = _window(image, mask, size, (offset[0], offset[1]), extent, mirrored=mirrored)
     return _padded(part, classes, crop, ignore_label)
 
 
@@ -168,7 +166,13 @@ def _scaled(shape: tuple[int, ...], factor: float) -> tuple[int, int]:
 
 
 def _window(
-    image: Pixels, mask: NDArray[Any], size: tuple[int, int], offset: tuple[int, int], extent: tuple[int, int]
+    image: Pixels,
+    mask: NDArray[Any],
+    size: tuple[int, int],
+    offset: tuple[int, int],
+    extent: tuple[int, int],
+    *,
+    mirrored: bool = False,
 ) -> tuple[Pixels, NDArray[Any]]:
     """A window of image and mask as they would be if they were resized as a whole.
 
@@ -176,17 +180,21 @@ def _window(
     Pillow, and on nothing outside of the kernel's reach.
     """
     (top, left), (height, width) = offset, extent
+    picture = Image.fromarray(image)
     if size == mask.shape:
-        rows, columns = slice(top, top + height), slice(left, left + width)
-        return image[rows, columns], mask[rows, columns]
-    down, across = mask.shape[0] / size[0], mask.shape[1] / size[1]
-    right, bottom = min((left + width) * across, mask.shape[1]), min((top + height) * down, mask.shape[0])
-    box = (left * across, top * down, right, bottom)
-    # Bilinear, widened where it shrinks (antialiased), or a strongly reduced image is mostly noise.
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, box=box)
-    nearest_rows = _nearest(mask.shape[0], size[0], top, height)
-    nearest_columns = _nearest(mask.shape[1], size[1], left, width)
-    return np.asarray(resized), mask.take(nearest_rows, 0).take(nearest_columns, 1)
+        picture = picture.crop((left, top, left + width, top + height))
+    else:
+        down, across = mask.shape[0] / size[0], mask.shape[1] / size[1]
+        right, bottom = min((left + width) * across, mask.shape[1]), min((top + height) * down, mask.shape[0])
+        # Bilinear, widened where it shrinks (antialiased), or a strongly reduced image is mostly noise.
+        picture = picture.resize(
+            (width, height), Image.Resampling.BILINEAR, box=(left * across, top * down, right, bottom)
+        )
+    rows = _nearest(mask.shape[0], size[0], top, height)
+    columns = _nearest(mask.shape[1], size[1], left, width)
+    if mirrored:
+        picture, columns = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), columns[::-1]
+    return np.asarray(picture), mask.take(rows, 0).take(columns, 1)
 
 
 def _nearest(before: int, after: int, start: int, count: int) -> NDArray[np.intp]:
