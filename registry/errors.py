@@ -26,6 +26,8 @@ Every message states the rule, the value received and the repair::
     ├── ModelFileError                   a .tflite file that cannot be run
     ├── ImageError                       an image cannot be decoded safely
     ├── DataError                        a data set is not laid out or annotated as it should be
+    ├── TrainingError                    a run cannot start, go on or be resumed
+    │   └── PeerLostError                another worker of a distributed run is gone
     └── OutputPathError                  a file cannot be written where it was asked for
 
     RegistryWarning                      something was survived that the user should know of
@@ -50,11 +52,13 @@ __all__ = [
     "ModelError",
     "ModelFileError",
     "OutputPathError",
+    "PeerLostError",
     "PluginError",
     "PyramidContractError",
     "RegistryError",
     "RegistryWarning",
     "SegmenterContractError",
+    "TrainingError",
     "UnknownEncoderError",
     "UnknownPluginError",
     "UnknownPresetError",
@@ -180,6 +184,14 @@ class ImageError(RegistryError, ValueError):
 
 class DataError(RegistryError, ValueError):
     """A data set is not laid out or annotated as it should be."""
+
+
+class TrainingError(RegistryError):
+    """A training run cannot start, go on or be resumed; what it had written stays as it was."""
+
+
+class PeerLostError(TrainingError):
+    """Another worker of a distributed run is gone; what was saved is enough to go on."""
 
 
 class OutputPathError(RegistryError, OSError):

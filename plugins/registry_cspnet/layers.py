@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from registry.backend import keras, tf
-from registry.models.layers import AtrousConv2D
+from registry.models.layers import AtrousConv2D, has_grouped_kernels
 
 __all__ = ["ChannelSlice", "GroupedConv2D"]
 
@@ -26,7 +25,7 @@ class GroupedConv2D(AtrousConv2D):
 
     def call(self, inputs: Any) -> Any:
         """Convolve each group of input channels with its own filters."""
-        if self.groups == 1 or _has_native_kernel(inputs.dtype):
+        if self.groups == 1 or has_grouped_kernels(inputs.dtype):
             outputs = self.convolution_op(inputs, self.kernel)
         else:
             outputs = self._by_group(inputs)
@@ -45,23 +44,6 @@ class GroupedConv2D(AtrousConv2D):
             ],
             axis=-1,
         )
-
-
-@functools.cache
-def _has_native_kernel(dtype: Any) -> bool:
-    """Whether this device differentiates a grouped convolution in that dtype: only trying it tells."""
-    with tf.init_scope():
-        try:
-            tf.raw_ops.Conv2DBackpropFilter(
-                input=tf.zeros([1, 3, 3, 4], dtype),
-                filter_sizes=[3, 3, 2, 4],
-                out_backprop=tf.zeros([1, 3, 3, 4], dtype),
-                strides=[1, 1, 1, 1],
-                padding="SAME",
-            )
-        except tf.errors.OpError:
-            return False
-    return True
 
 
 @_register

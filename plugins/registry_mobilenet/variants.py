@@ -263,12 +263,16 @@ def _named(name: str, row: _Row) -> EncoderSpec:
 def _custom(name: str) -> EncoderSpec:
     options, architecture = _CUSTOM[name]
     example = architecture(options())
+    # At its default width it is a named variant.
+    _, parameters, macs, *_ = next(row for row in _VARIANTS.values() if row[0] == example)
     return EncoderSpec(
         name=name,
         channels=lambda given: architecture(given).channels(),
         output_strides=(8, 16, 32),
         options=options,
         normalization=_HALF,
+        parameters=parameters,
+        macs=macs,
         license="Apache-2.0",
         paper=_PAPERS[type(example)],
         description=f"{_title(example)} of any width.",

@@ -18,7 +18,7 @@ from registry.errors import CatalogError
 
 __all__ = ["PresetLike", "absolute_path", "describe", "is_path", "resolve"]
 
-PresetLike: TypeAlias = str | os.PathLike[str] | Mapping[str, Any]
+PresetLike: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | ResolvedPreset
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -28,7 +28,8 @@ def resolve(preset: PresetLike, *, overrides: Mapping[str, Any] | None = None) -
 
     Args:
         preset: the name of a catalog preset; a path, if it is a `PathLike`, ends in `.yaml` or contains a
-            path separator; or a mapping with the content of a preset, `extends` included.
+            path separator; a mapping with the content of a preset, `extends` included; or a preset that was
+            resolved already.
         overrides: values to change. A key is a top-level key, a dotted path such as
             `encoder.output_stride`, or a name that occurs once in the schema, such as `output_stride`.
 
@@ -61,6 +62,9 @@ def describe(preset: PresetLike, **overrides: Any) -> ResolvedPreset:
 
 
 def _load(preset: PresetLike, inheritance: Inheritance) -> tuple[str, Node]:
+    if isinstance(preset, ResolvedPreset):
+        inheritance.files.extend(preset.files)
+        return preset.name, preset.tree
     if isinstance(preset, Mapping):
         return "inline", inheritance.merge(from_python(preset, Origin("inline")), home=None)
     if isinstance(preset, str) and not is_path(preset):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from registry.errors import ModelError, nearest
+
+if TYPE_CHECKING:
+    from registry.rewrites import Activations
 
 __all__ = ["MODES", "InputDtype", "Mode", "OutputKind", "Quantization", "resolve_mode", "resolve_output"]
 
@@ -21,16 +24,21 @@ class Mode:
     Args:
         name: what `registry.export(quantization=…)` takes.
         meaning: of what type weights and activations are.
-        calibrated: whether the ranges of activations are measured on images.
+        activations: what activations are quantized to; integers need their ranges, measured on images.
         integer: whether inputs and outputs are quantized themselves, not converted at the file's edge.
         default_input: input type where the caller names none.
     """
 
     name: Quantization
     meaning: str
-    calibrated: bool = False
+    activations: Activations = "float32"
     integer: bool = False
     default_input: InputDtype = "float32"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the ranges of activations are measured on images."""
+        return self.activations != "float32"
 
 
 MODES: dict[str, Mode] = {
@@ -39,8 +47,8 @@ MODES: dict[str, Mode] = {
         Mode("float32", "float32 weights and activations"),
         Mode("float16", "float16 weights, float32 activations"),
         Mode("dynamic", "int8 weights, float32 activations that kernels quantize as they go"),
-        Mode("int8", "int8 weights and activations", calibrated=True, integer=True, default_input="uint8"),
-        Mode("int16x8", "int8 weights, int16 activations", calibrated=True, default_input="uint8"),
+        Mode("int8", "int8 weights and activations", activations="int8", integer=True, default_input="uint8"),
+        Mode("int16x8", "int8 weights, int16 activations", activations="int16", default_input="uint8"),
     )
 }
 

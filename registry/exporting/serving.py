@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from registry.backend import keras, tf
 from registry.errors import ExportError, ModelError
 from registry.exporting.modes import InputDtype, Mode, OutputKind
+from registry.models.native import traced_for_others
 from registry.models.preprocessing import SegmentationPreprocessor
 from registry.rewrites import Graph, inference_form
 
@@ -76,7 +77,7 @@ def make_serving_graph(
         ModelError: the model is not flat, or has no last upsampling where that is asked for.
     """
     normalize = _normalization(model)
-    form, rewrites = inference_form(model, size, integer=mode.integer)
+    form, rewrites = inference_form(model, size, activations=mode.activations)
     graph = Graph.of(form)
     squashing = _without_squashing(graph)
     stride = _without_upsampling(graph) if mask_before_upsampling else (1, 1)
@@ -98,7 +99,9 @@ def make_serving_graph(
             return {output: tf.sigmoid(logits) if squashing == "sigmoid" else tf.nn.softmax(logits)}
         return {output: _enlarged(_mask(logits), stride) if output == "mask" else logits}
 
-    return ServingGraph(serve.get_concrete_function(), form.weights, rewrites, classes, squashing, stride)
+    with traced_for_others():
+        function = serve.get_concrete_function()
+    return ServingGraph(function, form.weights, rewrites, classes, squashing, stride)
 
 
 def make_reference(model: Any, size: tuple[int, int]) -> Reference:

@@ -7,6 +7,7 @@ from typing import Any
 
 from registry.backend import tf
 from registry.errors import ModelError
+from registry.models.native import traced_for_others
 
 __all__ = ["count_macs"]
 
@@ -25,7 +26,8 @@ def count_macs(model: Any, size: tuple[int, int]) -> int:
         ModelError: the graph leaves a shape open at that size.
     """
     signature = tf.TensorSpec((1, *size, model.inputs[0].shape[-1]), model.inputs[0].dtype)
-    function = tf.function(lambda images: model(images, training=False)).get_concrete_function(signature)
+    with traced_for_others():  # a fallback of this device would be counted with its padding
+        function = tf.function(lambda images: model(images, training=False)).get_concrete_function(signature)
     return sum(_macs(operation) for operation in function.graph.get_operations())
 
 

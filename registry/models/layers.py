@@ -8,12 +8,12 @@ All tensors are NHWC: (batch, height, width, channels).
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
 from registry.backend import keras, tf
 from registry.models.activations import activation as make_activation
+from registry.models.native import atrous_conv2d, atrous_depthwise_conv2d, has_grouped_kernels
 from registry.models.pooling import AtrousAveragePooling2D, AtrousMaxPooling2D
 
 __all__ = [
@@ -23,11 +23,13 @@ __all__ = [
     "AtrousMaxPooling2D",
     "ResizeLike",
     "SpaceToDepth",
+    "atrous_conv2d",
     "atrous_depthwise_conv2d",
     "bilinear_upsampling",
     "conv2d",
     "conv_bn_relu",
     "depthwise_conv2d",
+    "has_grouped_kernels",
     "separable_conv_bn_relu",
     "squeeze_excite",
 ]
@@ -39,45 +41,23 @@ _register = keras.saving.register_keras_serializable(package="atrous")
 class AtrousConv2D(keras.layers.Conv2D):
     """`tf_keras.layers.Conv2D` whose `dilation_rate` (the atrous rate) is native, and whose groups are.
 
-    Same arguments, weights and results as the parent class. The parent goes through `tf.nn.convolution`, which
+    Same arguments, weights and results as the parent class, and a gradient on every device, where that of the native
+    operation needs oneDNN or a GPU. The parent goes through `tf.nn.convolution`, which
     rearranges the batch into rate² slices (324 at rate 18) before it convolves; and it compiles grouped convolutions
     by XLA, anew for every size of image, also where the device has an operation for them.
     """
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """Convolve `inputs` with `kernel` in one dilated operation."""
-        return tf.nn.conv2d(
-            inputs,
-            kernel,
-            strides=self.strides,
-            padding=self.padding.upper(),
-            dilations=self.dilation_rate,
-            name=self.__class__.__name__,
-        )
+        if max(self.dilation_rate) == 1:
+            return super().convolution_op(inputs, kernel)
+        return atrous_conv2d(inputs, kernel, rate=self.dilation_rate, padding=self.padding.upper())
 
     def _jit_compiled_convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """What the parent calls for a grouped convolution."""
-        if _has_grouped_kernels(inputs.dtype):
+        if has_grouped_kernels(inputs.dtype):
             return self.convolution_op(inputs, kernel)
         return super()._jit_compiled_convolution_op(inputs, kernel)
-
-
-@functools.cache
-def _has_grouped_kernels(dtype: Any) -> bool:
-    """Whether this device computes and differentiates a grouped convolution in that dtype: only trying it tells.
-
-    On CPU it is oneDNN that does. Without it the gradient is missing, and so is the operation fused with a bias.
-    """
-    with tf.init_scope():
-        x, w = tf.zeros([1, 1, 1, 2], dtype), tf.zeros([1, 1, 1, 2], dtype)
-        try:
-            with tf.GradientTape() as tape:
-                tape.watch([x, w])
-                y = tf.nn.conv2d(x, w, 1, "VALID")
-            tape.gradient(y, [x, w])
-        except tf.errors.OpError:
-            return False
-    return True
 
 
 @_register
@@ -99,64 +79,6 @@ class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return outputs if self.activation is None else self.activation(outputs)
-
-
-def atrous_depthwise_conv2d(inputs: Any, kernel: Any, *, rate: tuple[int, int], padding: str) -> Any:
-    """Convolve each channel with its own dilated kernel: natively where the device can, with the right gradient.
-
-    Args:
-        inputs: tensor (batch, height, width, channels).
-        kernel: tensor (rows, columns, channels, multiplier).
-        rate: atrous rate of rows and columns.
-        padding: `SAME` or `VALID`.
-
-    Returns:
-        Tensor (batch, height, width, channels · multiplier), smaller by the kernel's reach if `VALID`.
-    """
-    native = max(rate) > 1 and _has_native_kernel(inputs.dtype)
-    convolve = _native_depthwise_conv2d if native else _composite_depthwise_conv2d
-    return convolve(inputs, kernel, rate=rate, padding=padding)
-
-
-@functools.cache
-def _has_native_kernel(dtype: Any) -> bool:
-    """Whether this device computes a dilated DepthwiseConv2dNative in that dtype: only trying it tells."""
-    with tf.init_scope():
-        try:
-            tf.raw_ops.DepthwiseConv2dNative(
-                input=tf.zeros([1, 3, 3, 1], dtype),
-                filter=tf.zeros([3, 3, 1, 1], dtype),
-                strides=[1, 1, 1, 1],
-                padding="SAME",
-                dilations=[1, 2, 2, 1],
-            )
-        except tf.errors.OpError:
-            return False
-    return True
-
-
-def _composite_depthwise_conv2d(inputs: Any, kernel: Any, *, rate: tuple[int, int], padding: str) -> Any:
-    return tf.nn.depthwise_conv2d(inputs, kernel, [1, 1, 1, 1], padding, dilations=list(rate))
-
-
-def _native_depthwise_conv2d(inputs: Any, kernel: Any, *, rate: tuple[int, int], padding: str) -> Any:
-    @tf.custom_gradient
-    def convolve(x: Any, w: Any) -> tuple[Any, Any]:
-        y = tf.raw_ops.DepthwiseConv2dNative(
-            input=x, filter=w, strides=[1, 1, 1, 1], padding=padding, dilations=[1, *rate, 1]
-        )
-
-        def gradient(upstream: Any) -> Any:
-            # The raw operation's CPU gradient is silently wrong for SAME and raises for VALID, so the composite
-            # operation, equal in its values, is differentiated in its place.
-            with tf.GradientTape() as tape:
-                tape.watch([x, w])
-                composite = _composite_depthwise_conv2d(x, w, rate=rate, padding=padding)
-            return tape.gradient(composite, [x, w], output_gradients=upstream)
-
-        return y, gradient
-
-    return convolve(inputs, tf.convert_to_tensor(kernel))
 
 
 @_register

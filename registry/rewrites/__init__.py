@@ -6,8 +6,8 @@ means up to float rounding. The inference form is what the exporter converts and
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from registry.rewrites.batch_norm import (
     drop_identities,
@@ -22,7 +22,7 @@ from registry.rewrites.hard_swish import factor_hard_swish
 from registry.rewrites.resizing import convolve_before_upsampling, merge_nearest_upsampling
 from registry.rewrites.stem import fold_stem_into_depth
 
-__all__ = ["INTEGER_REWRITES", "REWRITES", "Graph", "Node", "Ref", "inference_form"]
+__all__ = ["INTEGER_REWRITES", "REWRITES", "Activations", "Graph", "Node", "Ref", "inference_form"]
 
 # In order: each finds what the ones before it have left.
 REWRITES: tuple[Callable[[Graph], int], ...] = (
@@ -39,19 +39,25 @@ REWRITES: tuple[Callable[[Graph], int], ...] = (
 )
 
 
-# Exact as well, and a gain for integer kernels only: in float32 they cost time.
-INTEGER_REWRITES: tuple[Callable[[Graph], int], ...] = (fold_stem_into_depth, factor_hard_swish)
+Activations = Literal["float32", "int8", "int16"]
+
+# Exact as well, and a gain for integer kernels only: in float32 they cost time. Of 16 bits there is no HARD_SWISH.
+INTEGER_REWRITES: Mapping[Activations, tuple[Callable[[Graph], int], ...]] = {
+    "float32": (),
+    "int8": (fold_stem_into_depth, factor_hard_swish),
+    "int16": (factor_hard_swish,),
+}
 
 
 def inference_form(
-    model: Any, size: tuple[int, int] | None = None, *, integer: bool = False
+    model: Any, size: tuple[int, int] | None = None, *, activations: Activations = "float32"
 ) -> tuple[Any, dict[str, int]]:
     """Rewrite a model for inference.
 
     Args:
         model: flat functional `tf_keras.Model`.
         size: input height and width in pixels, where they will stay the same; some rewrites need them.
-        integer: whether it will be quantized to integers, for which other rewrites pay.
+        activations: what activations will be quantized to; for integers, other rewrites pay.
 
     Returns:
         A model without batch normalization that gives the same outputs, with weights of its own, and how often
@@ -62,7 +68,7 @@ def inference_form(
     """
     graph = Graph.of(model, size)
     applied: dict[str, int] = {}
-    for rewrite in (*REWRITES, *INTEGER_REWRITES) if integer else REWRITES:
+    for rewrite in (*REWRITES, *INTEGER_REWRITES[activations]):
         count = rewrite(graph)
         applied[rewrite.__name__] = applied.get(rewrite.__name__, 0) + count
     return graph.to_keras(), applied

@@ -29,6 +29,7 @@ def training_batches(
     seed: int = 0,
     start: int = 0,
     shard: tuple[int, int] = (0, 1),
+    replicas: int = 1,
 ) -> Any:
     """Shuffled, augmented batches without end.
 
@@ -40,19 +41,21 @@ def training_batches(
         seed: of order and augmentation.
         start: number of batches that were seen already.
         shard: number of this worker and of how many; each takes its part of every batch.
+        replicas: devices of this worker. Where there are several, each element is one device's part of a batch, and
+            the parts follow one another.
 
     Returns:
         `tf.data.Dataset` of (uint8 (batch, *crop, 3), integer mask (batch, *crop)).
 
     Raises:
-        ModelError: the batch cannot be divided among the workers, or there are no images.
+        ModelError: the batch cannot be divided among the devices, or there are no images.
     """
     number, workers = shard
-    if batch_size < 1 or batch_size % workers or not 0 <= number < workers:
+    if batch_size < 1 or batch_size % (workers * replicas) or not 0 <= number < workers:
         raise ModelError(
-            "a global batch must be divisible among its workers",
-            received=f"batch_size={batch_size}, worker {number} of {workers}",
-            repair="choose a multiple of the number of workers",
+            "a global batch must be divisible among its workers and their devices",
+            received=f"batch_size={batch_size}, worker {number} of {workers} with {replicas} devices",
+            repair="choose a multiple of the number of devices",
         )
     if not len(data):
         raise ModelError("training needs at least one image", received="an empty data set")
@@ -61,6 +64,7 @@ def training_batches(
     order = _Order(len(data), seed)
 
     def position(counter: Any) -> Any:
+        # Parts of one worker's devices follow one another, so that their order is that of the whole batch.
         batch, slot = counter // per_worker, counter % per_worker
         return (start + batch) * batch_size + number * per_worker + slot
 
@@ -79,20 +83,24 @@ def training_batches(
 
     counters = tf.data.Dataset.counter(dtype=tf.int64)
     examples = counters.map(prepared, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return _batched(examples, per_worker, drop_remainder=True)
+    return _batched(examples, per_worker // replicas, drop_remainder=True)
 
 
-def evaluation_batches(data: AnnotatedImages, *, batch_size: int, size: tuple[int, int]) -> Any:
+def evaluation_batches(
+    data: AnnotatedImages, *, batch_size: int, size: tuple[int, int], shard: tuple[int, int] = (0, 1)
+) -> Any:
     """Every image once, in order, scaled to fit and padded.
 
     Args:
         data: annotated images.
         batch_size: images per batch; the last one may have fewer.
         size: height and width in pixels.
+        shard: number of this worker and of how many; each takes every so many images.
 
     Returns:
         `tf.data.Dataset` of (uint8 (batch, *size, 3), integer mask (batch, *size)).
     """
+    number, workers = shard
 
     def fitted(index: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         example = data[index]
@@ -101,7 +109,7 @@ def evaluation_batches(data: AnnotatedImages, *, batch_size: int, size: tuple[in
     def prepared(index: Any) -> tuple[Any, Any]:
         return called(fitted, index, size, _mask_dtype(data))
 
-    examples = tf.data.Dataset.range(len(data)).map(
+    examples = tf.data.Dataset.range(number, len(data), workers).map(
         prepared, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     return _batched(examples, batch_size, drop_remainder=False)

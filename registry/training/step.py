@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from registry.backend import keras, tf
@@ -49,6 +49,8 @@ class TrainingStep:
         batch_size: images of the batch, of all replicas together.
         weight_decay: factor of the L2 penalty's gradient, added to that of each kernel.
         clip_norm: largest norm of all gradients together; None leaves them.
+        factors: reference of a variable (`variable.ref()`) → factor on its gradient, penalty included, where that
+            is not 1: a learning rate of its own, for optimizers that do not normalize gradients.
 
     Raises:
         ModelError: the model ends in an activation; losses need logits.
@@ -63,6 +65,7 @@ class TrainingStep:
         batch_size: int,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
+        factors: Mapping[Any, float] | None = None,
     ) -> None:
         if getattr(model, "activation", None) is not None:
             raise ModelError(
@@ -74,6 +77,7 @@ class TrainingStep:
         self.losses = tuple(losses)
         self.batch_size = batch_size
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
+        self._factors = dict(factors or {})
         self._decayed = {variable.ref() for variable in decayed_variables(model)}
         optimizer.build(model.trainable_variables)
 
@@ -107,6 +111,11 @@ class TrainingStep:
         ]
         if self.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
+        if self._factors:
+            gradients = [
+                gradient * self._factors.get(variable.ref(), 1.0)
+                for gradient, variable in zip(gradients, variables, strict=True)
+            ]
         self.optimizer.apply_gradients(
             zip(gradients, variables, strict=True), skip_gradients_aggregation=True
         )

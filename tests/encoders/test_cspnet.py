@@ -177,10 +177,11 @@ def test_keras_hubs_own_arrays_need_no_conversion():
     assert registry_convert_weights("csp_darknet_53", "imagenet", {"csp_stem_conv_0": [np.zeros(1)]}) is None
 
 
-@pytest.fixture(params=["native", "group by group"])
+@pytest.fixture(params=["as the device can", "group by group"])
 def device(request, monkeypatch):
-    """Both ways to compute a grouped convolution: with the device's gradient, and where it has none."""
-    monkeypatch.setattr(cspnet_layers, "_has_native_kernel", lambda dtype: request.param == "native")
+    """Both ways to compute a grouped convolution: with the device's gradient where it has one, and where it has none."""
+    if request.param == "group by group":
+        monkeypatch.setattr(cspnet_layers, "has_grouped_kernels", lambda dtype: False)
 
 
 @pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "graph"])

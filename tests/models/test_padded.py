@@ -81,7 +81,7 @@ class OnePerGroup(L.Conv2D):
 @pytest.mark.parametrize("arguments", [{"strides": 2}, {"dilation_rate": 2}], ids=["strided", "atrous"])
 def test_groups(graph, arguments, native, monkeypatch):
     if not native:
-        monkeypatch.setattr(ours, "_has_grouped_kernels", lambda dtype: False)
+        monkeypatch.setattr(ours, "has_grouped_kernels", lambda dtype: False)
     arguments = {"groups": 2, "padding": "same", "bias_initializer": "ones", **arguments}
     assert_same(AtrousConv2D(6, 3, **arguments), OnePerGroup(6, 3, **arguments), graph=graph)
 

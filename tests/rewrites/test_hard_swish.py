@@ -104,14 +104,17 @@ def test_two_in_a_row_each_give_their_sixth():
     y = layers.Conv2D(4, 1)(HardSwish()(layers.DepthwiseConv2D(3)(swish(inputs))))
     model = randomize(keras.Model(inputs, y))
     pixels = np.random.default_rng(1).normal(0, 3, (2, 9, 12, 5)).astype(np.float32)
-    rewritten, applied = inference_form(model, integer=True)
+    rewritten, applied = inference_form(model, activations="int8")
     assert applied["factor_hard_swish"] == 2
     wanted = model(pixels).numpy()
     np.testing.assert_allclose(rewritten(pixels), wanted, atol=2e-6 * np.abs(wanted).max(), rtol=0)
 
 
 def test_only_integer_networks_are_rewritten():
-    assert factor_hard_swish in INTEGER_REWRITES
+    assert [kind for kind, rewrites in INTEGER_REWRITES.items() if factor_hard_swish in rewrites] == [
+        "int8",
+        "int16",
+    ]
     inputs = layers.Input((9, 12, 5))
     model, applied = inference_form(keras.Model(inputs, convolved(swish(inputs))))
     assert "factor_hard_swish" not in applied
@@ -132,8 +135,8 @@ def test_an_integer_file_stays_in_the_delegate(tmp_path):
     model = randomize(keras.Model(inputs, excited(swish(inputs))))
     rng = np.random.default_rng(2)
     outside = {}
-    for integer in (False, True):
-        form, _ = inference_form(model, integer=integer)
+    for activations in ("float32", "int8"):
+        form, _ = inference_form(model, activations=activations)
         function = tf.function(lambda x, form=form: form(x, training=False))
         concrete = function.get_concrete_function(tf.TensorSpec((1, 16, 16, 5)))
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], form)
@@ -143,9 +146,9 @@ def test_an_integer_file_stays_in_the_delegate(tmp_path):
         )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-        path = tmp_path / f"{integer}.tflite"
+        path = tmp_path / f"{activations}.tflite"
         path.write_bytes(converter.convert())
         report = inspect_delegates(path, inspect_model(path))
-        outside[integer] = [operation.name for operation in report.outside]
-        assert report.xnnpack_partitions == (1 if integer else 2)
-    assert outside == {False: ["HARD_SWISH"], True: []}
+        outside[activations] = [operation.name for operation in report.outside]
+        assert report.xnnpack_partitions == (1 if activations == "int8" else 2)
+    assert outside == {"float32": ["HARD_SWISH"], "int8": []}

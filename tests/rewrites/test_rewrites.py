@@ -329,7 +329,7 @@ def test_other_convolutions_keep_reading_pixels(function, channels, size):
 
 def test_the_integer_form_of_a_segmenter_is_exact(small_preset):
     model = randomize(registry.build(small_preset, weights=None))
-    rewritten, applied = inference_form(model, (64, 96), integer=True)
+    rewritten, applied = inference_form(model, (64, 96), activations="int8")
     assert applied["fold_stem_into_depth"] == 1
     image = np.random.default_rng(2).normal(size=(1, 64, 96, 3)).astype(np.float32)
     wanted = model(image).numpy()
