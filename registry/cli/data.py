@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from registry.atomic import atomic_path
-from registry.cli.console import print_json, progress_bar, say
+from registry.cli.console import make_folder, print_json, progress_bar, say
 from registry.cli.data_options import (
     DataRootOption,
     ReaderOption,
@@ -23,7 +23,6 @@ from registry.cli.data_options import (
 )
 from registry.cli.guard import EXIT_WRONG_INPUT, GuardedCommand
 from registry.cli.options import JsonOption, read_labels
-from registry.errors import OutputPathError
 
 if TYPE_CHECKING:
     from registry.catalog import ResolvedPreset
@@ -111,7 +110,7 @@ def check(
     preset = _preset_of(recipe)
     names, colors = _labels_of(preset, labels)
     if output is not None:
-        _make_folder(output)
+        make_folder(output)
     reports: dict[str, DataReport] = {}
     files: list[Path] = []
     with _progress(as_json) as tell:
@@ -178,7 +177,7 @@ def pack(
             f"--name is for one set of shards; the recipe has {', '.join(sources)}: give --part"
         )
     preset = _preset_of(recipe)
-    _make_folder(output)
+    make_folder(output)
     packed: dict[str, dict[str, Any]] = {}
     with _progress(as_json) as tell:
         for key, source in sources.items():
@@ -261,14 +260,3 @@ def _progress(as_json: bool) -> Iterator[Callable[[str], Callable[[int, int], No
             return None if tell is None else lambda done, total: tell(what, done, total)
 
         yield about
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputPathError(
-            "the folder of the results must be creatable",
-            received=f"{folder}: {error.strerror}",
-            repair="choose another one with --output",
-        ) from error

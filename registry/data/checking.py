@@ -49,7 +49,7 @@ def check_data(
         data: annotated images.
         labels: names of the classes; empty takes the data set's own.
         limit: check so many, spread over the whole; None: all.
-        threads: that read at the same time; None takes the usable CPUs.
+        threads: that read at the same time; None: one for each CPU.
         progress: called with the number of images that are done, and of all.
 
     Raises:
