@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from registry.data.dataset import AnnotatedImages, Stored, stored_example
 from registry.data.report import ClassShare, DataReport, Finding, SizeRange, median_frequency_weights
@@ -110,8 +111,7 @@ class _Examined:
     counts: NDArray[np.int64] | None = None
     ignored: int = 0
     unknown: dict[int, int] = field(default_factory=dict)
-    sums: Any = None
-    squares: Any = None
+    levels: NDArray[np.int64] | None = None
 
     def tell(self, kind: str, severity: Literal["error", "note"], detail: str) -> None:
         self.findings.append(Finding(kind, severity, self.name, detail))
@@ -137,8 +137,8 @@ def _examine(data: AnnotatedImages, index: int) -> _Examined:
     if image is not None and result.is_sound:
         _note_extremes(image, result)
         result.size = (image.shape[0], image.shape[1])
-        result.sums = image.sum((0, 1), dtype=np.int64)
-        result.squares = np.square(image, dtype=np.uint32).sum((0, 1), dtype=np.int64)
+        # How many pixels have each value, per channel (3, 256); ten times as fast as sums and squares of an array.
+        result.levels = np.array(Image.fromarray(image).histogram(), np.int64).reshape(3, 256)
     return result
 
 
@@ -214,7 +214,7 @@ class _Tally:
         # Per class: its pixels, the masks that show it, and the counted pixels of these.
         self._pixels, self._images, self._around = (np.zeros(num_classes, np.int64) for _ in range(3))
         self._ignored = 0
-        self._sums, self._squares = np.zeros(3, np.int64), np.zeros(3, np.int64)
+        self._levels = np.zeros((3, 256), np.int64)
         # Example → which classes it shows, as bits.
         self._shown: dict[int, int] = {}
 
@@ -229,16 +229,15 @@ class _Tally:
                 self._findings.append(
                     Finding("duplicate", "note", examined.name, f"the same image file as {first}")
                 )
-        if not examined.is_sound or examined.counts is None or examined.size is None:
-            return
+        if examined.counts is None or examined.size is None or examined.levels is None:
+            return  # it has an error
         present = examined.counts > 0
         self._pixels += examined.counts
         self._images += present
         self._around += present * int(examined.counts.sum())
         self._ignored += examined.ignored
         self._sizes[examined.size] += 1
-        self._sums += examined.sums
-        self._squares += examined.squares
+        self._levels += examined.levels
         self._shown[examined.index] = _bits(present)
 
     def report(self, data: AnnotatedImages, checked: int, labels: Sequence[str]) -> DataReport:
@@ -283,12 +282,13 @@ class _Tally:
             yield Finding("absent classes", "note", "", names)
 
     def _color_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        pixels = sum(height * width * images for (height, width), images in self._sizes.items())
+        pixels = int(self._levels[0].sum())
         if not pixels:
             return (), ()
-        mean = self._sums / pixels
-        deviation = np.sqrt(np.maximum(self._squares / pixels - mean**2, 0.0))
-        return tuple(mean.tolist()), tuple(deviation.tolist())
+        values = np.arange(256)
+        mean = self._levels @ values / pixels
+        variance = (self._levels * (values - mean[:, None]) ** 2).sum(1) / pixels
+        return tuple(mean.tolist()), tuple(np.sqrt(variance).tolist())
 
 
 def _size_range(sizes: Counter[tuple[int, int]]) -> SizeRange | None:
