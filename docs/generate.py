@@ -193,9 +193,12 @@ def architectures_page() -> str:
 def cli_page() -> str:
     """The help text of every command."""
     blocks = ["# Command line", _fenced(_help(), "text")]
-    names = [command.name or "" for command in app.registered_commands if not command.hidden]
-    for name in names:
-        blocks += [f"## atrous {name}", _fenced(_help(name), "text")]
+    commands = [(command.name or "",) for command in app.registered_commands if not command.hidden]
+    for group in app.registered_groups:
+        inner = group.typer_instance
+        commands += [(inner.info.name or "", command.name or "") for command in inner.registered_commands]
+    for command in commands:
+        blocks += [f"## atrous {' '.join(command)}", _fenced(_help(*command), "text")]
     return _page(*blocks)
 
 

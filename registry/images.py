@@ -34,7 +34,16 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from registry.errors import ImageError
 
-__all__ = ["FORMATS", "MAX_IMAGE_PIXELS", "ImageSource", "load_image", "load_indices", "stretched"]
+__all__ = [
+    "FORMATS",
+    "MAX_IMAGE_PIXELS",
+    "ImageSource",
+    "load_image",
+    "load_indices",
+    "plain_format",
+    "read_file",
+    "stretched",
+]
 
 MAX_IMAGE_PIXELS = 64 * 1024 * 1024
 """Largest number of pixels that is decoded; 8192 by 8192, 192 MiB as RGB."""
@@ -54,12 +63,13 @@ _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 _warnings_lock = threading.Lock()
 
 
-def load_image(source: ImageSource) -> Pixels:
+def load_image(source: ImageSource, *, name: str | None = None) -> Pixels:
     """Decode an image to RGB.
 
     Args:
         source: path of an image file; its bytes; a PIL image (its current frame); or an array of uint8
             pixels, (H, W) or (H, W, 1) grayscale, (H, W, 3) RGB or (H, W, 4) RGBA, of any size.
+        name: what messages call bytes, which have no path to be named by.
 
     Returns:
         uint8 array (H, W, 3), RGB, 0…255. May share memory with an array or a PIL image that was passed in.
@@ -73,8 +83,7 @@ def load_image(source: ImageSource) -> Pixels:
     if isinstance(source, Image.Image):
         return _decode(source, "the PIL image")
     if isinstance(source, bytes | bytearray | memoryview):
-        data = bytes(source)
-        return _decode_stream(io.BytesIO(data), f"{len(data)} bytes", len(data))
+        return _from_bytes(bytes(source), name)
     if isinstance(source, str | os.PathLike):
         return _from_path(Path(source))
     raise ImageError(
@@ -84,11 +93,12 @@ def load_image(source: ImageSource) -> Pixels:
     )
 
 
-def load_indices(path: str | os.PathLike[str]) -> NDArray[Any]:
+def load_indices(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> NDArray[Any]:
     """Decode an annotation: the values as they are stored, never through a palette.
 
     Args:
-        path: a PNG (or another lossless raster file) of palette indices, gray values, or colours.
+        source: path or bytes of a PNG (or another lossless raster file) of palette indices, gray values, or colours.
+        name: what messages call bytes.
 
     Returns:
         (H, W) uint8, or uint16 for 16-bit files; (H, W, 3) uint8 for a file of colours, whose alpha is dropped.
@@ -96,7 +106,36 @@ def load_indices(path: str | os.PathLike[str]) -> NDArray[Any]:
     Raises:
         ImageError: absent, unreadable, corrupt, too large, or of a format that loses values (JPEG).
     """
-    return _from_path(Path(path), _stored_values)
+    if isinstance(source, bytes):
+        return _from_bytes(source, name, _stored_values)
+    return _from_path(Path(source), _stored_values)
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of an image file, whatever they are.
+
+    Raises:
+        ImageError: absent, unreadable, or no regular file.
+    """
+    with _opened(Path(path)) as (stream, _):
+        return stream.read()
+
+
+def plain_format(data: bytes) -> str | None:
+    """`jpeg` or `png`, where any decoder of that format gives the pixels that `load_image` gives.
+
+    None stands for all that decoders differ about: EXIF orientation, 16 bits, CMYK, other formats, damaged headers.
+    """
+    try:
+        with _open(io.BytesIO(data)) as image:
+            kind, mode, orientation = image.format, image.mode, _orientation(image)
+    except Exception:  # whoever decodes it will say what is wrong
+        return None
+    if orientation != 1:
+        return None
+    if kind in ("JPEG", "MPO") and mode in ("L", "RGB"):
+        return "jpeg"
+    return "png" if kind == "PNG" and mode in ("L", "P", "RGB", "RGBA") else None
 
 
 def stretched(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -115,14 +154,25 @@ def stretched(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
+def _from_bytes(data: bytes, name: str | None, convert: Converter | None = None) -> NDArray[Any]:
+    return _decode_stream(io.BytesIO(data), name or f"{len(data)} bytes", len(data), convert)
+
+
 def _from_path(path: Path, convert: Converter | None = None) -> NDArray[Any]:
+    with _opened(path) as (stream, size):
+        return _decode_stream(stream, str(path), size, convert)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[io.BufferedReader, int]]:
+    """A file and its size in bytes."""
     try:
         status = path.stat()
         # Opening a pipe or a device could wait, or read, forever.
         if not stat.S_ISREG(status.st_mode):
             raise ImageError("an image path must name a regular file", received=str(path))
         with path.open("rb") as stream:
-            return _decode_stream(stream, str(path), status.st_size, convert)
+            yield stream, status.st_size
     except FileNotFoundError as error:
         raise ImageError("the image file must exist", received=str(path), repair="check the path") from error
     except (OSError, ValueError) as error:
@@ -247,6 +297,8 @@ def _to_rgb(image: Image.Image, name: str) -> Pixels:
             received=f"{name}: mode {image.mode!r} (32-bit), values {low}…{high}",
             repair="scale the values to 0…255 and save the image as 8-bit, or pass a uint8 array",
         )
+    if image.mode == "RGB":
+        return np.asarray(image)
     if image.mode == "CMYK":
         return np.asarray(_cmyk_to_rgb(image))
     if image.mode in ("P", "PA", "La", "RGBa"):

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 
 from registry import images
 from registry.errors import ImageError
-from registry.images import load_image
+from registry.images import load_image, load_indices, plain_format, read_file
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -374,3 +374,88 @@ def test_other_types_are_refused(source):
 
 def test_a_transposed_array_is_taken_as_it_looks():
     assert (load_image(PIXELS[::-1, ::-1]) == PIXELS[::-1, ::-1]).all()
+
+
+def plain_files():
+    """Files of every kind that `plain_format` takes for plain, by name."""
+    smooth = Image.fromarray(PIXELS).resize((37, 29), Image.Resampling.BICUBIC)
+    gray = smooth.convert("L")
+    indexed = smooth.quantize(16)
+    see_through = smooth.copy()
+    see_through.putalpha(gray)
+    jpegs = {
+        f"{name} {subsampling}": encoded(
+            image, "JPEG", quality=quality, subsampling=subsampling, progressive=fine
+        )
+        for name, image in {"RGB": smooth, "L": gray}.items()
+        for subsampling, quality, fine in (("4:2:0", 75, True), ("4:2:2", 90, False), ("4:4:4", 95, False))
+    }
+    pngs = {
+        "RGB": encoded(smooth),
+        "L": encoded(gray),
+        "P": encoded(indexed),
+        "P with transparency": encoded(indexed, transparency=bytes(range(16))),
+        "L with transparency": encoded(gray, transparency=7),
+        "RGBA": encoded(see_through),
+        "upright": encoded(smooth, exif=orientation_of(1)),
+    }
+    return {"jpeg": jpegs, "png": pngs}
+
+
+def orientation_of(value):
+    exif = Image.Exif()
+    exif[0x0112] = value
+    return exif
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_plain_files_are_what_tensorflow_decodes_alike(kind):
+    from registry.backend import tf
+
+    for name, data in plain_files()[kind].items():
+        assert plain_format(data) == kind, name
+        decoded = (
+            tf.io.decode_jpeg(data, 3, dct_method="INTEGER_ACCURATE")
+            if kind == "jpeg"
+            else tf.io.decode_png(data, 3)
+        )
+        np.testing.assert_array_equal(decoded, load_image(data), name)
+
+
+def test_what_decoders_disagree_about_is_not_plain():
+    image = Image.fromarray(PIXELS)
+    others = [
+        encoded(image, exif=orientation_of(6)),
+        encoded(image, "JPEG", exif=orientation_of(3)),
+        encoded(image.convert("CMYK"), "JPEG"),
+        encoded(Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257)),
+        encoded(image.convert("1")),
+        encoded(image, "WEBP"),
+        encoded(image)[:20],
+        b"",
+    ]
+    assert [plain_format(data) for data in others] == [None] * len(others)
+
+
+def test_bytes_have_the_name_that_they_are_given():
+    with pytest.raises(ImageError, match="record 7"):
+        load_image(b"nothing", name="record 7")
+    with pytest.raises(ImageError, match="record 7"):
+        load_indices(b"", name="record 7")
+
+
+def test_indices_are_read_from_bytes_as_from_a_file(tmp_path):
+    indexed = Image.fromarray(PIXELS[..., 0] % 4)
+    indexed.putpalette(bytes(range(255, -1, -1)) * 3)
+    (tmp_path / "mask.png").write_bytes(encoded(indexed))
+    for source in (tmp_path / "mask.png", encoded(indexed)):
+        np.testing.assert_array_equal(load_indices(source), PIXELS[..., 0] % 4)
+
+
+def test_a_files_bytes_come_with_the_same_refusals(tmp_path, png):
+    (tmp_path / "photo.png").write_bytes(png)
+    assert read_file(tmp_path / "photo.png") == png
+    with pytest.raises(ImageError, match="must exist"):
+        read_file(tmp_path / "other.png")
+    with pytest.raises(ImageError, match="regular file"):
+        read_file(tmp_path)

@@ -48,4 +48,5 @@ def test_the_overrides_are_taken_as_shown():
 def test_every_command_is_in_the_table():
     shown = set(re.findall(r"^\| .*", README, re.MULTILINE))
     named = {name for row in shown for name in re.findall(r"`atrous ([a-z-]+)", row)}
-    assert named == {command.name for command in app.registered_commands if not command.hidden}
+    groups = {group.typer_instance.info.name for group in app.registered_groups}
+    assert named == groups | {command.name for command in app.registered_commands if not command.hidden}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from registry.cli import authoring, benchmark, catalog, demo, evaluate, inspect, models, plugins, predict, train
+from registry.cli import authoring, benchmark, catalog, data, demo, evaluate, inspect, models, plugins, predict, train
 
 __all__ = ["app"]
 
@@ -58,5 +58,5 @@ def _options(
     context.obj = {"debug": debug}
 
 
-for _group in (catalog, plugins, authoring, models, train, evaluate, inspect, benchmark, predict, demo):
+for _group in (catalog, plugins, authoring, data, models, train, evaluate, inspect, benchmark, predict, demo):
     _group.register(app)

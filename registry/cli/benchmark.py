@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from registry.cli.console import print_json, print_table
+from registry.cli.console import print_json, print_table, progress_bar
 from registry.cli.guard import GuardedCommand
 from registry.cli.options import JsonOption, parse_size
 
@@ -66,7 +64,7 @@ def benchmark(
     from registry.inspection import benchmark as measure
 
     extent = parse_size(size)
-    with _progress(not as_json and sys.stderr.isatty()) as tell:
+    with progress_bar(not as_json and sys.stderr.isatty()) as tell:
         report = measure(
             models,
             against=against,
@@ -96,29 +94,3 @@ def _print_profile(measurement: Measurement) -> None:
     order = sorted(enumerate(measurement.profile), key=lambda item: -item[1].ms)[:_SHOWN_STEPS]
     rows = ((number, step.kernel, f"{step.ms:.3f}", f"{step.ms / total:.1%}") for number, step in order)
     print_table(("step", "kernel", "ms", "share"), rows)
-
-
-@contextmanager
-def _progress(shown: bool) -> Iterator[Callable[[str, int, int], None] | None]:
-    if not shown:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-    )
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("")
-        yield lambda what, number, total: bar.update(task, description=what, completed=number, total=total)

@@ -6,13 +6,16 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import typer
 
-__all__ = ["print_json", "print_table", "say", "working"]
+from registry.errors import OutputPathError
+
+__all__ = ["make_folder", "print_json", "print_table", "progress_bar", "say", "working"]
 
 _WIDTH_WHEN_PIPED = 160
 
@@ -41,6 +44,56 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     if not console.is_terminal:
         console.width = _WIDTH_WHEN_PIPED
     console.print(table)
+
+
+def make_folder(folder: Path) -> None:
+    """Create the folder that `--output` names, unless it is there.
+
+    Raises:
+        OutputPathError: it cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputPathError(
+            "the folder of the results must be creatable",
+            received=f"{folder}: {error.strerror}",
+            repair="choose another one with --output",
+        ) from error
+
+
+@contextmanager
+def progress_bar(shown: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+    """Draw a bar on stderr while something is done.
+
+    Args:
+        shown: whether there is somebody to look at it.
+
+    Yields:
+        What to call with what is done, how many are, and how many there are; None if nothing is shown.
+    """
+    if not shown:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+    )
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("")
+        yield lambda what, number, total: bar.update(task, description=what, completed=number, total=total)
 
 
 @contextmanager

@@ -106,20 +106,9 @@ def data_sources(
     split: str | None,
     options: Sequence[str] | None,
 ) -> dict[str, DataSource]:
-    """All sources that the options name, as `data_source`; by part of the recipe, or by the reader's word.
+    """All sources that the options name, by part of the recipe or by the reader's word.
 
-    Args:
-        recipe: name or path of a recipe.
-        part: of the recipe; `all` or None: each that it has.
-        reader: word of a reader, in place of a recipe.
-        root: of the reader.
-        split: of the reader.
-        options: further `KEY=VALUE` of the reader.
-
-    Raises:
-        typer.BadParameter: not exactly one of recipe and reader, or options that the reader does not have.
-        CatalogError: the recipe cannot be read.
-        DataError: the recipe has no data for that part.
+    Takes what `data_source` takes, and raises what it raises; a part `all` or None means each that the recipe has.
     """
     if (recipe is None) == (reader is None):
         given = "neither" if recipe is None else "both"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from registry.cli.console import say, working
+from registry.cli.console import make_folder, say, working
 from registry.cli.guard import GuardedCommand
 from registry.cli.predict import print_segmentation, segment
-from registry.errors import EnvironmentUnsupportedError, OutputPathError
+from registry.errors import EnvironmentUnsupportedError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ def demo(
     from registry.runtime import Segmenter
 
     photo = _astronaut() if image is None else _load(image)
-    _make_folder(output)
+    make_folder(output)
     say(f"1/3  building {PRESET} with random weights")
     with working():
         model = registry.build(PRESET, weights=None)
@@ -82,14 +82,3 @@ def _astronaut() -> NDArray[Any]:
         ) from error
     photo: NDArray[Any] = data.astronaut()
     return photo
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputPathError(
-            "the folder of the results must be creatable",
-            received=f"{folder}: {error.strerror}",
-            repair="choose another one with --output",
-        ) from error

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
+
+from registry.errors import ModelError
 
 __all__ = [
     "EncoderWeightsOption",
@@ -17,6 +20,7 @@ __all__ = [
     "parse_overrides",
     "parse_size",
     "parse_weights",
+    "read_labels",
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
@@ -45,6 +49,7 @@ EncoderWeightsOption = Annotated[
     ),
 ]
 
+_YAML_SUFFIXES = (".yaml", ".yml")
 _OWN_OPTIONS = {
     "weights": "--weights",
     "encoder_weights": "--encoder-weights",
@@ -97,3 +102,42 @@ def parse_size(text: str | None, option: str = "--size") -> tuple[int, int] | No
 def parse_weights(text: str) -> str | None:
     """Turn `none` into None; everything else is for `registry.build` to judge."""
     return None if text.strip().lower() == "none" else text
+
+
+def read_labels(source: str | None) -> tuple[list[str] | None, list[tuple[int, int, int]] | None]:
+    """Names and colours of the classes, as far as they are known.
+
+    Args:
+        source: a preset that names its classes, or a text file with one name per line; None knows nothing.
+
+    Raises:
+        CatalogError: the preset cannot be read.
+        ModelError: the preset names no classes, or the file cannot be read.
+    """
+    if source is None:
+        return None, None
+    path = Path(source)
+    if path.suffix.lower() not in _YAML_SUFFIXES and path.is_file():
+        return _read_names(path), None
+    import registry
+
+    labels = registry.describe(source).config.labels
+    if not labels:
+        raise ModelError(
+            "`--labels` needs a preset that names its classes",
+            received=source,
+            repair="give a text file with one class name per line",
+        )
+    return [label.name for label in labels], [label.color for label in labels]
+
+
+def _read_names(path: Path) -> list[str]:
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(
+            "a labels file must be readable text in UTF-8",
+            received=f"{path}: {error}",
+            repair="save it as UTF-8",
+        ) from error
+    return [name for name in names if name]

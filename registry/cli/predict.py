@@ -10,8 +10,8 @@ import typer
 from registry.atomic import check_output_path
 from registry.cli.console import print_json
 from registry.cli.guard import GuardedCommand
-from registry.cli.options import JsonOption, parse_size
-from registry.errors import ModelError, OutputPathError
+from registry.cli.options import JsonOption, parse_size, read_labels
+from registry.errors import OutputPathError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from registry.runtime import Segmenter
 
 __all__ = ["print_segmentation", "register", "segment"]
-
-_YAML_SUFFIXES = (".yaml", ".yml")
 
 
 def register(app: typer.Typer) -> None:
@@ -68,7 +66,7 @@ def predict(
     """
     from registry.runtime import Segmenter
 
-    names, palette = _read_labels(labels)
+    names, palette = read_labels(labels)
     targets = (mask or Path(f"{image.stem}_mask.png"), overlay or Path(f"{image.stem}_overlay.png"))
     _check_targets(image, model, targets)
     segmenter = Segmenter(model, size=parse_size(size), num_threads=threads, labels=names)
@@ -142,40 +140,9 @@ def print_segmentation(summary: dict[str, Any]) -> None:
     typer.echo(f"overlay  {summary['overlay']}")
 
 
-def _read_labels(source: str | None) -> tuple[list[str] | None, list[tuple[int, int, int]] | None]:
-    """Names and colours of the classes, as far as they are known."""
-    if source is None:
-        return None, None
-    path = Path(source)
-    if path.suffix.lower() not in _YAML_SUFFIXES and path.is_file():
-        return _read_names(path), None
-    import registry
-
-    labels = registry.describe(source).config.labels
-    if not labels:
-        raise ModelError(
-            "`--labels` needs a preset that names its classes",
-            received=source,
-            repair="give a text file with one class name per line",
-        )
-    return [label.name for label in labels], [label.color for label in labels]
-
-
-def _read_names(path: Path) -> list[str]:
-    try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(
-            "a labels file must be readable text in UTF-8",
-            received=f"{path}: {error}",
-            repair="save it as UTF-8",
-        ) from error
-    return [name for name in names if name]
-
-
 def _check_targets(image: Path, model: Path, targets: tuple[Path, Path]) -> None:
     """Refuse to overwrite what is read, or one result with the other."""
-    from registry.runtime.drawing import MASK_SUFFIXES, OVERLAY_SUFFIXES
+    from registry.drawing import MASK_SUFFIXES, OVERLAY_SUFFIXES
 
     for target, suffixes in zip(targets, (MASK_SUFFIXES, OVERLAY_SUFFIXES), strict=True):
         check_output_path(target, suffixes=suffixes)

@@ -4,43 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from registry.config import DataSource
 from registry.data.ade20k import ade20k
 from registry.data.cityscapes import cityscapes
 from registry.data.coco import coco_panoptic, coco_stuff
-from registry.data.dataset import Example
+from registry.data.dataset import AnnotatedImages
 from registry.data.digits import DigitsInPhotographs
 from registry.data.folder import folder_pairs
 from registry.data.pascal_voc import pascal_voc
+from registry.data.shards import tfrecord
 from registry.errors import DataError
 
-__all__ = ["AnnotatedImages", "open_data"]
-
-
-class AnnotatedImages(Protocol):
-    """Annotated images of any reader, decoded when they are asked for."""
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-
-    @property
-    def num_classes(self) -> int:
-        """Mask values are 0 … num_classes - 1, and the ignore label."""
-
-    @property
-    def ignore_label(self) -> int:
-        """Mask value that is not counted."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the classes; empty where the data set has none."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Example: ...
+__all__ = ["open_data"]
 
 
 def open_data(
@@ -107,4 +84,5 @@ _OPENERS: Mapping[str, Callable[[dict[str, Any], Path | None], AnnotatedImages]]
     "digits": _read_by(DigitsInPhotographs),
     "folder": _folder,
     "pascal_voc": _pascal_voc,
+    "tfrecord": _read_by(tfrecord),
 }

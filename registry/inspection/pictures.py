@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from registry.drawing import pascal_voc_colormap
 from registry.errors import ModelError
-from registry.runtime.drawing import pascal_voc_colormap
 
 __all__ = ["Comparison", "data_url"]
 

@@ -1,19 +1,30 @@
 """Random changes to an image and its mask together, each a function of a seed alone.
 
-All functions take float32 pixels in 0…255, (height, width, 3), and masks (height, width, 1); they are stateless: the
-same seed gives the same result, in any order and on any number of threads. Masks are only ever moved by whole pixels
-or sampled at their nearest one, so that no class arises that was not there.
+Where pixels go (scale, crop, mirror) is computed on uint8 pixels by Pillow, as the runtime resizes images before it
+runs a model; colours are changed by TensorFlow. Everything is stateless: the same seed gives the same result, in any
+order and on any number of threads. Masks are only ever moved by whole pixels or sampled at their nearest one, so that
+no class arises that was not there.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from registry.backend import tf
 from registry.errors import ModelError
 
-__all__ = ["Augmentation", "augment", "fit", "pad_to"]
+__all__ = ["Augmentation", "augment", "fit", "recolour"]
+
+Pixels = NDArray[np.uint8]
+
+_GRAY = 128
+"""The middle of the pixels' range, which DeepLab pads with."""
 
 
 @dataclass(frozen=True)
@@ -56,90 +67,77 @@ class Augmentation:
                     repair="0 leaves it as it is",
                 )
 
+    @property
+    def recolours(self) -> bool:
+        """Whether colours change at all."""
+        return any((self.brightness, self.contrast, self.saturation, self.hue))
+
 
 def augment(
-    image: Any, mask: Any, seed: Any, settings: Augmentation, crop: tuple[int, int], ignore_label: int
-) -> tuple[Any, Any]:
-    """Scale, crop, mirror and recolour an image and its mask.
+    image: Pixels,
+    mask: NDArray[Any],
+    chance: np.random.Generator,
+    settings: Augmentation,
+    crop: tuple[int, int],
+    ignore_label: int,
+) -> tuple[Pixels, NDArray[Any]]:
+    """Scale, crop and mirror an image and its mask.
 
     Args:
-        image: float32 (height, width, 3), 0…255.
-        mask: integer (height, width, 1).
-        seed: int32 (2,).
+        image: uint8 (height, width, 3).
+        mask: integer (height, width).
+        chance: where the draws come from.
         settings: what is varied.
         crop: height and width of the result in pixels.
         ignore_label: mask value where there was no image.
 
     Returns:
-        float32 (*crop, 3) in 0…255 and a mask (*crop, 1) of the dtype of `mask`.
+        uint8 (*crop, 3) and a mask (*crop) of the dtype of `mask`.
     """
-    seeds = tf.unstack(tf.random.split(seed, 7))
-    image, mask = _scaled(
-        image, mask, _uniform(seeds[0], *(tf.math.log(float(edge)) for edge in settings.scale))
-    )
-    image, mask = _cropped(image, mask, seeds[1], crop, ignore_label)
-    if settings.flip:
-        mirrored = _uniform(seeds[2], 0.0, 1.0) < 0.5
-        image = tf.cond(mirrored, lambda: tf.reverse(image, [1]), lambda: image)
-        mask = tf.cond(mirrored, lambda: tf.reverse(mask, [1]), lambda: mask)
-    return _recoloured(image, seeds[3:], settings), mask
+    smallest, largest = settings.scale
+    factor = math.exp(chance.uniform(math.log(smallest), math.log(largest)))
+    size = _scaled(mask.shape, factor)
+    extent = (min(size[0], crop[0]), min(size[1], crop[1]))
+    offset = [int(chance.integers(whole - part + 1)) for whole, part in zip(size, extent, strict=True)]
+    mirrored = settings.flip and bool(chance.random() < 0.5)
+    part, classes = _window(image, mask, size, (offset[0], offset[1]), extent, mirrored=mirrored)
+    return _padded(part, classes, crop, ignore_label)
 
 
-def fit(image: Any, mask: Any, size: tuple[int, int], ignore_label: int) -> tuple[Any, Any]:
+def fit(
+    image: Pixels, mask: NDArray[Any], size: tuple[int, int], ignore_label: int
+) -> tuple[Pixels, NDArray[Any]]:
     """Scale to fit into a size, proportions kept, and pad below and to the right: the form of evaluation.
 
     Args:
-        image: float32 (height, width, 3), 0…255.
-        mask: integer (height, width, 1).
+        image: uint8 (height, width, 3).
+        mask: integer (height, width).
         size: height and width in pixels.
         ignore_label: mask value where there was no image.
 
     Returns:
-        float32 (*size, 3) and a mask (*size, 1).
+        uint8 (*size, 3) and a mask (*size).
     """
-    shape = tf.cast(tf.shape(image)[:2], tf.float32)
-    factor = tf.reduce_min(tf.constant(size, tf.float32) / shape)
-    image, mask = _scaled(image, mask, tf.math.log(factor))
-    return pad_to(image, mask, size, ignore_label)
+    scaled = _scaled(mask.shape, min(size[0] / mask.shape[0], size[1] / mask.shape[1]))
+    extent = (min(scaled[0], size[0]), min(scaled[1], size[1]))
+    return _padded(*_window(image, mask, scaled, (0, 0), extent), size, ignore_label)
 
 
-def pad_to(image: Any, mask: Any, size: tuple[int, int], ignore_label: int) -> tuple[Any, Any]:
-    """Pad below and to the right to a size, with gray pixels that do not count; what is larger is cut off."""
-    image, mask = image[: size[0], : size[1]], mask[: size[0], : size[1]]
-    shape = tf.shape(image)
-    padding = [[0, size[0] - shape[0]], [0, size[1] - shape[1]], [0, 0]]
-    image = tf.pad(image, padding, constant_values=_GRAY)
-    mask = tf.pad(mask, padding, constant_values=tf.cast(ignore_label, mask.dtype))
-    return tf.ensure_shape(image, (*size, 3)), tf.ensure_shape(mask, (*size, 1))
+def recolour(image: Any, seed: Any, settings: Augmentation) -> Any:
+    """Change brightness, contrast, saturation and hue.
 
+    Args:
+        image: uint8 tensor (height, width, 3).
+        seed: int32 tensor (2,).
+        settings: what is varied.
 
-_GRAY = 127.5
-"""The mean of the pixels' range, which DeepLab pads with."""
-
-
-def _uniform(seed: Any, low: Any, high: Any) -> Any:
-    return tf.random.stateless_uniform((), seed, low, high)
-
-
-def _scaled(image: Any, mask: Any, log_factor: Any) -> tuple[Any, Any]:
-    shape = tf.cast(tf.shape(image)[:2], tf.float32)
-    size = tf.maximum(tf.cast(tf.round(shape * tf.exp(log_factor)), tf.int32), 1)
-    # Antialiased, or a strongly reduced image is mostly noise; at a factor of 1 and above that changes nothing.
-    image = tf.clip_by_value(tf.image.resize(image, size, "bilinear", antialias=True), 0.0, 255.0)
-    return image, tf.image.resize(mask, size, "nearest")
-
-
-def _cropped(image: Any, mask: Any, seed: Any, crop: tuple[int, int], ignore_label: int) -> tuple[Any, Any]:
-    shape = tf.shape(image)[:2]
-    spare = tf.maximum(shape - tf.constant(crop), 0)
-    draw = tf.random.stateless_uniform((2,), seed, 0.0, 1.0)
-    offset = tf.minimum(tf.cast(draw * tf.cast(spare + 1, tf.float32), tf.int32), spare)
-    image, mask = image[offset[0] :, offset[1] :], mask[offset[0] :, offset[1] :]
-    return pad_to(image, mask, crop, ignore_label)
-
-
-def _recoloured(image: Any, seeds: Any, settings: Augmentation) -> Any:
-    changed = image
+    Returns:
+        A uint8 tensor of the same shape.
+    """
+    if not settings.recolours:
+        return image
+    seeds = tf.unstack(tf.random.split(seed, 4))
+    changed = tf.cast(image, tf.float32)
     if settings.brightness:
         changed += _uniform(seeds[0], -settings.brightness, settings.brightness)
     if settings.contrast:
@@ -156,4 +154,59 @@ def _recoloured(image: Any, seeds: Any, settings: Augmentation) -> Any:
         changed = 255.0 * tf.image.adjust_hue(
             changed / 255.0, _uniform(seeds[3], -settings.hue, settings.hue)
         )
-    return changed
+    return tf.saturate_cast(tf.round(changed), tf.uint8)
+
+
+def _uniform(seed: Any, low: Any, high: Any) -> Any:
+    return tf.random.stateless_uniform((), seed, low, high)
+
+
+def _scaled(shape: tuple[int, ...], factor: float) -> tuple[int, int]:
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def _window(
+    image: Pixels,
+    mask: NDArray[Any],
+    size: tuple[int, int],
+    offset: tuple[int, int],
+    extent: tuple[int, int],
+    *,
+    mirrored: bool = False,
+) -> tuple[Pixels, NDArray[Any]]:
+    """A window of image and mask as they would be if they were resized as a whole.
+
+    Only the window is computed: resampling weights depend on where a pixel lies in the resized image, which `box` tells
+    Pillow, and on nothing outside of the kernel's reach.
+    """
+    (top, left), (height, width) = offset, extent
+    picture = Image.fromarray(image)
+    if size == mask.shape:
+        picture = picture.crop((left, top, left + width, top + height))
+    else:
+        down, across = mask.shape[0] / size[0], mask.shape[1] / size[1]
+        right, bottom = min((left + width) * across, mask.shape[1]), min((top + height) * down, mask.shape[0])
+        # Bilinear, widened where it shrinks (antialiased), or a strongly reduced image is mostly noise.
+        picture = picture.resize(
+            (width, height), Image.Resampling.BILINEAR, box=(left * across, top * down, right, bottom)
+        )
+    rows = _nearest(mask.shape[0], size[0], top, height)
+    columns = _nearest(mask.shape[1], size[1], left, width)
+    if mirrored:
+        picture, columns = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), columns[::-1]
+    return np.asarray(picture), mask.take(rows, 0).take(columns, 1)
+
+
+def _nearest(before: int, after: int, start: int, count: int) -> NDArray[np.intp]:
+    """Pixels of an axis of `before` that lie nearest to `count` of `after`: floor((i + ½) · before / after)."""
+    return (2 * np.arange(start, start + count) + 1) * before // (2 * after)
+
+
+def _padded(
+    image: Pixels, mask: NDArray[Any], size: tuple[int, int], ignore_label: int
+) -> tuple[Pixels, NDArray[Any]]:
+    """Pad below and to the right to a size, with gray pixels that do not count."""
+    height, width = mask.shape
+    canvas, classes = np.full((*size, 3), _GRAY, np.uint8), np.full(size, ignore_label, mask.dtype)
+    canvas[:height, :width], classes[:height, :width] = image, mask
+    return canvas, classes

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from registry.runtime.drawing import draw_legend, overlay, pascal_voc_colormap
+from registry.drawing import draw_legend, overlay, pascal_voc_colormap
 
 __all__ = ["sheet"]
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from registry.backend import tf
 from registry.data import AnnotatedImages
 from registry.errors import ModelError
-from registry.training.augmentation import Augmentation, augment, fit
+from registry.training.augmentation import Augmentation, augment, fit, recolour
+from registry.training.calls import called
 
 __all__ = ["evaluation_batches", "training_batches"]
 
@@ -44,7 +45,7 @@ def training_batches(
             the parts follow one another.
 
     Returns:
-        `tf.data.Dataset` of (float32 (batch, *crop, 3) in 0…255, integer mask (batch, *crop)).
+        `tf.data.Dataset` of (uint8 (batch, *crop, 3), integer mask (batch, *crop)).
 
     Raises:
         ModelError: the batch cannot be divided among the devices, or there are no images.
@@ -67,13 +68,18 @@ def training_batches(
         batch, slot = counter // per_worker, counter % per_worker
         return (start + batch) * batch_size + number * per_worker + slot
 
+    def cropped(place: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        example = data[order(place)]
+        chance = np.random.default_rng((seed, place))
+        mask = example.mask.astype(_mask_dtype(data), copy=False)
+        return augment(example.image, mask, chance, settings, crop, data.ignore_label)
+
     def prepared(counter: Any) -> tuple[Any, Any]:
         place = position(counter)
-        index = tf.numpy_function(order, [place], tf.int64, stateful=False)
-        image, mask = _read(data, index)
+        image, mask = called(cropped, place, crop, _mask_dtype(data))
         draw = tf.stack([tf.constant(seed, tf.int64), place])
         # A seed is two words of 32 bits.
-        return augment(image, mask, tf.cast(draw % 2**31, tf.int32), settings, crop, data.ignore_label)
+        return recolour(image, tf.cast(draw % 2**31, tf.int32), settings), mask
 
     counters = tf.data.Dataset.counter(dtype=tf.int64)
     examples = counters.map(prepared, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -92,13 +98,16 @@ def evaluation_batches(
         shard: number of this worker and of how many; each takes every so many images.
 
     Returns:
-        `tf.data.Dataset` of (float32 (batch, *size, 3) in 0…255, integer mask (batch, *size)).
+        `tf.data.Dataset` of (uint8 (batch, *size, 3), integer mask (batch, *size)).
     """
     number, workers = shard
 
+    def fitted(index: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        example = data[index]
+        return fit(example.image, example.mask.astype(_mask_dtype(data), copy=False), size, data.ignore_label)
+
     def prepared(index: Any) -> tuple[Any, Any]:
-        image, mask = _read(data, index)
-        return fit(image, mask, size, data.ignore_label)
+        return called(fitted, index, size, _mask_dtype(data))
 
     examples = tf.data.Dataset.range(number, len(data), workers).map(
         prepared, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -114,27 +123,18 @@ class _Order:
         # One attribute for both, so that threads at the border of two epochs never see halves of a change.
         self._latest: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
-    def __call__(self, position: NDArray[np.int64]) -> np.int64:
-        epoch, place = divmod(int(position), self._count)
+    def __call__(self, position: int) -> int:
+        epoch, place = divmod(position, self._count)
         known, permutation = self._latest
         if epoch != known:
             permutation = np.random.default_rng((self._seed, epoch)).permutation(self._count)
             self._latest = (epoch, permutation)
-        return np.int64(permutation[place])
+        return int(permutation[place])
 
 
-def _read(data: AnnotatedImages, index: Any) -> tuple[Any, Any]:
-    dtype = np.uint8 if max(data.num_classes - 1, data.ignore_label) < 256 else np.uint16
-
-    def decode(number: NDArray[np.int64]) -> tuple[NDArray[np.uint8], Any]:
-        example = data[int(number)]
-        return example.image, example.mask.astype(dtype)
-
-    image, mask = tf.numpy_function(decode, [index], [tf.uint8, tf.as_dtype(dtype)], stateful=False)
-    image, mask = tf.ensure_shape(image, (None, None, 3)), tf.ensure_shape(mask, (None, None))
-    return tf.cast(image, tf.float32), mask[..., None]
+def _mask_dtype(data: AnnotatedImages) -> type[np.uint8] | type[np.uint16]:
+    return np.uint8 if max(data.num_classes - 1, data.ignore_label) < 256 else np.uint16
 
 
 def _batched(examples: Any, batch_size: int, *, drop_remainder: bool) -> Any:
-    batches = examples.batch(batch_size, drop_remainder=drop_remainder)
-    return batches.map(lambda images, masks: (images, masks[..., 0])).prefetch(tf.data.AUTOTUNE)
+    return examples.batch(batch_size, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)

@@ -85,7 +85,7 @@ class TrainingStep:
         """Train on this replica's part of a batch.
 
         Args:
-            images: float32 (part of the batch, height, width, 3), RGB in 0…255.
+            images: uint8 or float32 (part of the batch, height, width, 3), RGB in 0…255.
             masks: integers (part of the batch, height, width).
 
         Returns:

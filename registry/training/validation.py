@@ -82,7 +82,7 @@ class Validator:
                 if self._wants_boundary:
                     boundary.update(truth, guess)
                 if len(pictures) < self._wants_pictures:
-                    pictures.append((image.round().astype(np.uint8), truth, guess))
+                    pictures.append((image, truth, guess))
         for held in (confusion.counts, boundary.intersection, boundary.union):
             held[...] = self._devices.sum_over_workers(held)
         return Validation(

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from registry.drawing import draw_legend, overlay, pascal_voc_colormap, save_mask, save_overlay
 from registry.errors import ModelError, OutputPathError
-from registry.runtime import draw_legend, overlay, pascal_voc_colormap, save_mask, save_overlay
 
 VOC = [
     (0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128),
