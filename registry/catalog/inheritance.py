@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from registry.catalog import roots
 from registry.catalog.architectures import keys_of
+from registry.catalog.beside import check_stated_files
 from registry.catalog.problems import Problem, shown
 from registry.catalog.roots import Root
 from registry.catalog.source import read
@@ -65,6 +66,7 @@ class Inheritance:
         if path not in self._done:
             self.files.append(path)
             own = read(path, home.label(path))
+            check_stated_files(own, home)
             self._done[path] = self.merge(own, home, (*chain, path))
         return self._done[path]
 
@@ -115,8 +117,8 @@ def _locate(name: Node, home: Root | None) -> tuple[Path, Root]:
         )
     builtin = roots.builtin_root()
     for root in (home, builtin) if home is not None else (builtin,):
-        path = root.path / f"{text}.yaml"
-        if path.exists():
+        path = next((path for path in root.places(text) if path.exists()), None)
+        if path is not None:
             _check_inside(name, path, root)
             return path, root
     try:

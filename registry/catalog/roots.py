@@ -1,5 +1,7 @@
 """Preset roots: the folders that hold `<preset_name>.yaml`, and which file a name means.
 
+A root may also hold a saved preset's folder, whose name is then that of the preset.
+
 Built-in presets and those of `ATROUS_PRESET_PATH` are found without importing any plugin; plugins are asked
 only for names that those do not hold.
 """
@@ -17,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from registry.catalog.origin import shown_path
+from registry.catalog.saved import PRESET_FILE
 from registry.errors import (
     CatalogError,
     DuplicatePresetError,
@@ -65,10 +68,15 @@ class Root:
         return shown_path(file)
 
     def files(self) -> Iterator[PresetFile]:
-        """The presets of this root, by name; parts (`_…`, folders) are none."""
-        for path in sorted(self.path.glob("*.yaml")):
-            if _NAME.fullmatch(path.stem) and path.is_file():
-                yield PresetFile(path, self)
+        """The presets of this root, by name; parts (`_…`, other folders) are none."""
+        for path in sorted((*self.path.glob("*.yaml"), *self.path.glob(f"*/{PRESET_FILE}"))):
+            file = PresetFile(path, self)
+            if _NAME.fullmatch(file.name) and path.is_file():
+                yield file
+
+    def places(self, name: str) -> tuple[Path, Path]:
+        """Where this root would hold a preset of that name: a file, or the folder of a saved preset."""
+        return self.path / f"{name}.yaml", self.path / name / PRESET_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +88,9 @@ class PresetFile:
 
     @property
     def name(self) -> str:
-        """Name of the preset: the file's stem."""
-        return self.path.stem
+        """Name of the preset: the file's stem, or that of the folder that is a saved preset."""
+        is_saved = self.path.name == PRESET_FILE and self.path.parent != self.root.path
+        return self.path.parent.name if is_saved else self.path.stem
 
     def __str__(self) -> str:
         return f"{shown_path(self.path)} ({self.root.owner})"
@@ -161,7 +170,8 @@ def find(name: str) -> PresetFile:
         "a preset name must be that of a file in one of the preset roots"
         + ("" if is_possible else "; it starts with a-z or 0-9 and goes on with these, `_`, `.` and `-`"),
         received=name,
-        repair=f"{nearest(name, known)} (a file elsewhere is given with its suffix, as in ./my_preset.yaml)",
+        repair=f"{nearest(name, known)} (a file elsewhere is given with its suffix, as in ./my_preset.yaml, the "
+        "folder of a saved preset as ./my_preset)",
     )
 
 
@@ -209,11 +219,7 @@ def home_of(path: Path) -> Root:
 def _only(name: str, roots: Iterable[Root]) -> PresetFile | None:
     if not _NAME.fullmatch(name):
         return None
-    claims = [
-        PresetFile(root.path / f"{name}.yaml", root)
-        for root in roots
-        if (root.path / f"{name}.yaml").exists()
-    ]
+    claims = [PresetFile(path, root) for root in roots for path in root.places(name) if path.exists()]
     if len(claims) > 1:
         raise DuplicatePresetError(
             "a preset name must belong to one file",
