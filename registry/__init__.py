@@ -42,8 +42,10 @@ _HOMES = {
     "list_encoders": "registry.discovery",
     "list_plugins": "registry.discovery",
     "list_presets": "registry.catalog",
+    "load": "registry.loading",
     "load_model": "registry.assembly",
     "preset_schema": "registry.catalog",
+    "save_preset": "registry.assembly",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - the keys are strings
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from registry.assembly import build as build
     from registry.assembly import build_encoder as build_encoder
     from registry.assembly import load_model as load_model
+    from registry.assembly import save_preset as save_preset
     from registry.catalog import describe as describe
     from registry.catalog import list_presets as list_presets
     from registry.catalog import preset_schema as preset_schema
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from registry.errors import RegistryWarning as RegistryWarning
     from registry.exporting import export as export
     from registry.hookspecs import hookimpl as hookimpl
+    from registry.loading import load as load
     from registry.pyramid import EncoderSpec as EncoderSpec
     from registry.pyramid import Normalization as Normalization
     from registry.runtime import Segmenter as Segmenter

@@ -58,7 +58,9 @@ def list_presets(
 
 
 def show(
-    preset: Annotated[str, typer.Argument(help="Name of a preset, or path of a YAML file.")],
+    preset: Annotated[
+        str, typer.Argument(help="Name of a preset, or path of a YAML file or of a saved preset's folder.")
+    ],
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -77,13 +79,14 @@ def show(
 
 def validate(
     presets: Annotated[
-        list[str] | None, typer.Argument(help="Names or YAML files; none checks the whole catalog.")
+        list[str] | None,
+        typer.Argument(help="Names, YAML files or folders of saved presets; none checks the whole catalog."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check presets; exit with 1 if any is wrong.
 
-    All errors are listed: syntax and values, duplicate names, encoders that no plugin offers.
+    All errors are listed: syntax and values, duplicate names, encoders that no plugin offers, absent files of weights.
 
     With --json: {"checked": [preset, ...], "errors": [{"preset": ..., "type": ..., "message": ...}, ...]}.
     """
@@ -134,6 +137,8 @@ def _check_one(preset: str) -> None:
         architecture, spec.channels_for(options), spec.name
     )
     spec.checked_output_stride(encoder.output_stride)
+    resolved.weights_source("segmentation")
+    resolved.weights_source("encoder", spec.weights)
 
 
 def _entry(preset: str | None, error: RegistryError) -> dict[str, Any]:
