@@ -23,7 +23,7 @@ from registry.errors import WeightsError, WeightsFormatError
 from registry.weights.arrays import Arrays
 from registry.weights.assignment import WeightsReport, assign
 
-__all__ = ["DType", "Header", "assign_saved", "layer_of", "layers_as_bytes", "read_header"]
+__all__ = ["DType", "Header", "assign_saved", "layer_of", "layers_as_bytes", "read_header", "tensor_names"]
 
 DType = Literal["float32", "float16"]
 
@@ -108,6 +108,11 @@ def read_header(path: Path, metadata: Mapping[str, str] | None) -> Header | None
             repair="pip install -U atrous",
         )
     return header
+
+
+def tensor_names(layers: Iterable[Any]) -> list[str]:
+    """Names of the tensors that layers are saved as."""
+    return [key for key, _ in _variables(layers)]
 
 
 def layer_of(key: str) -> str:
