@@ -43,7 +43,7 @@ def load(
         ModelFileError: the `.tflite` file cannot be run.
         CatalogError, PluginError, WeightsError: as `registry.build` and `registry.load_model`.
     """
-    if not isinstance(source, Mapping) and "://" not in str(source):
+    if isinstance(source, str | os.PathLike) and "://" not in os.fspath(source):
         path = Path(source)
         if path.suffix.lower() == ".tflite":
             from registry.runtime import Segmenter

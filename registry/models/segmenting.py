@@ -5,7 +5,7 @@ Model and exported file then agree: both see the same pixels, and one code resiz
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ def _input_size(model: Any, size: int | tuple[int, int] | None) -> tuple[int, in
     fixed = tuple(model.input_shape[1:3])
     stated = None if model.preset_config is None else model.preset_config.input.size
     if size is not None:
-        wanted = (size, size) if isinstance(size, int) else tuple(size)
+        wanted = tuple(size) if isinstance(size, Sequence) else (size, size)
     elif stated is not None:
         wanted = tuple(own or other for own, other in zip(fixed, stated, strict=True))
     else:
