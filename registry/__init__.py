@@ -5,7 +5,7 @@
     registry.list_presets()
     model = registry.build("deeplab_v3_plus_resnet50_pascalvoc")
     registry.export(model, "deeplab.tflite", size=(512, 512))
-    mask = registry.Segmenter("deeplab.tflite").predict("photo.jpg")
+    mask = registry.Segmenter("deeplab.tflite").segment("photo.jpg")
 
 Importing this package, listing and describing import no TensorFlow; building and exporting do.
 """

@@ -187,6 +187,24 @@ class TestRoundTrip:
         assert (loaded.name, loaded.preset_config.description) == ("mine", "Mine.")
         assert_same_weights(loaded, model)
 
+    def test_a_preset_of_the_catalog_ships_its_weights(self, model, saved, tmp_path, monkeypatch):
+        (tmp_path / "weights").mkdir()
+        shutil.copy(saved / "model.safetensors", tmp_path / "weights" / "forest.safetensors")
+        text = (saved / "preset.yaml").read_text(encoding="utf-8")
+        text = text.replace("model.safetensors", "weights/forest.safetensors")
+        (tmp_path / "forest.yaml").write_text(text, encoding="utf-8")
+        monkeypatch.setenv("ATROUS_PRESET_PATH", str(tmp_path))
+        loaded = registry.load("forest")
+        assert loaded.name == "forest"
+        assert_same_weights(loaded, model)
+
+    def test_a_model_of_keras_hub_is_saved_as_ours(self, tmp_path):
+        source = Path(__file__).parent / "parity" / "keras_hub_presets" / "resnet_v1_segmenter"
+        model = registry.build(source)
+        loaded = registry.load(registry.save_preset(model, tmp_path / "ours"))
+        assert_same(loaded, model)
+        assert loaded.preset_config.description == "KerasHub preset resnet_v1_segmenter"
+
     def test_where_it_lies_and_what_it_is_called_change_nothing(self, model, copied, monkeypatch):
         """Nor does a folder that cannot be written to."""
         for path in (*copied.iterdir(), copied):

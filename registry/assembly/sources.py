@@ -88,8 +88,9 @@ def find_source(
 
 
 def _fetched(handle: str, directory: Path, overrides: Mapping[str, Any], *, weights: bool) -> Source:
-    name = handle.partition("://")[2].partition("@")[0].rstrip("/").rpartition("/")[2]
-    resolved = resolve_fetched(directory, name, overrides=overrides)
+    # kaggle://owner/model/…, hf://user/model@revision
+    model = handle.partition("://")[2].split("/")[1].partition("@")[0]
+    resolved = resolve_fetched(directory, model, overrides=overrides)
     source = Source(resolved, handle=handle, directory=directory)
     if weights:
         source.weights("segmentation")

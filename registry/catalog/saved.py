@@ -14,7 +14,7 @@ CARD_FILE = "README.md"
 
 def is_saved_preset(path: object) -> bool:
     """Whether a path is a folder with `preset.yaml`."""
-    if not isinstance(path, str | os.PathLike):
+    if not isinstance(path, str | os.PathLike) or path == "":
         return False
     try:
         return (Path(path) / PRESET_FILE).is_file()

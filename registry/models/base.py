@@ -75,8 +75,8 @@ class RegistryModel(keras.Model):
         """Build a preset as this class.
 
         Args:
-            preset: name in the catalog, YAML path, mapping, or a KerasHub preset directory or handle
-                (`kaggle://…`, `hf://…`).
+            preset: name in the catalog, path of a YAML file or of a saved preset's folder, mapping, a KerasHub preset
+                directory, or a handle (`kaggle://…`, `hf://…`).
             load_weights: False leaves the weights freshly initialized.
             **kwargs: overrides, as in `registry.build`.
 

@@ -40,11 +40,15 @@ def test_a_word_that_is_neither(write):
     assert "is a folder" in str(caught.value)
 
 
-def test_what_is_a_saved_preset(saved, tmp_path):
+def test_what_is_a_saved_preset(saved, tmp_path, monkeypatch):
     assert is_saved_preset(saved)
     assert is_saved_preset(str(saved))
     for other in (saved / "preset.yaml", tmp_path, tmp_path / "absent", "a\0b", None, {}):
         assert not is_saved_preset(other)
+    monkeypatch.chdir(saved)
+    assert is_saved_preset(".")
+    assert not is_saved_preset("")
+    assert resolve(".").name == "my cats"
 
 
 def test_a_root_holds_saved_presets_by_name(environment_root, write):

@@ -62,7 +62,7 @@ def assert_same_weights(loaded, model):
 
 
 def test_on_kaggle(kaggle, saved, model):
-    handle = "someone/cats/tfKeras/small/2"
+    handle = "someone/cats/other/small/2"
     kaggle_cache(kaggle, handle, saved, ["preset.yaml", "model.safetensors"])
     loaded = registry.load(f"kaggle://{handle}")
     assert_same_weights(loaded, model)
