@@ -77,7 +77,8 @@ def find_source(preset: PresetLike, overrides: Mapping[str, Any], *, weights: bo
         if is_saved_preset(directory):
             return _fetched(handle, directory, overrides, weights=weights)
     elif not keras_hub.is_preset_directory(preset) or is_saved_preset(preset):
-        return Source(_named_as_saved(resolve(preset, overrides=overrides)))
+        resolved = resolve(preset, overrides=overrides)
+        return Source(resolved if isinstance(preset, Mapping | ResolvedPreset) else _named_as_saved(resolved))
     opened = keras_hub.open_preset(preset, weights=weights)  # type: ignore[arg-type]
     mapping = _mapping_of(opened, overrides.get("num_classes"))
     return Source(resolve(mapping, overrides=overrides), keras_hub=opened.source)
@@ -98,8 +99,9 @@ def _named_as_saved(resolved: ResolvedPreset) -> ResolvedPreset:
 
     A model's name is written into the files that are made of it, and those should not depend on a path.
     """
-    file = resolved.files[0] if resolved.files else None
-    if file is None or file.name != PRESET_FILE or not (path := file.with_name(MODEL_FILE)).is_file():
+    file = resolved.files[0]
+    path = file.with_name(MODEL_FILE)
+    if file.name != PRESET_FILE or not path.is_file():
         return resolved
     with suppress(WeightsFormatError):  # whoever wants its weights will be told
         header = read_header(path, read_metadata(path))
