@@ -25,6 +25,7 @@ _HOMES = {
     "DeepLabV3Backbone": "registry.assembly",
     "DeepLabV3ImageSegmenter": "registry.assembly",
     "EncoderSpec": "registry.pyramid",
+    "Evaluation": "registry.evaluation",
     "ImageSegmenter": "registry.assembly",
     "Normalization": "registry.pyramid",
     "PyramidEncoder": "registry.assembly",
@@ -36,6 +37,7 @@ _HOMES = {
     "build": "registry.assembly",
     "build_encoder": "registry.assembly",
     "describe": "registry.catalog",
+    "evaluate": "registry.evaluation",
     "export": "registry.exporting",
     "hookimpl": "registry.hookspecs",
     "list_architectures": "registry.discovery",
@@ -46,6 +48,7 @@ _HOMES = {
     "load_model": "registry.assembly",
     "preset_schema": "registry.catalog",
     "recipe_schema": "registry.catalog",
+    "train": "registry.training",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - the keys are strings
@@ -74,11 +77,14 @@ if TYPE_CHECKING:
     from registry.discovery import list_plugins as list_plugins
     from registry.errors import RegistryError as RegistryError
     from registry.errors import RegistryWarning as RegistryWarning
+    from registry.evaluation import Evaluation as Evaluation
+    from registry.evaluation import evaluate as evaluate
     from registry.exporting import export as export
     from registry.hookspecs import hookimpl as hookimpl
     from registry.pyramid import EncoderSpec as EncoderSpec
     from registry.pyramid import Normalization as Normalization
     from registry.runtime import Segmenter as Segmenter
+    from registry.training import train as train
 
 
 def __getattr__(name: str) -> Any:

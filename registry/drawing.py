@@ -120,7 +120,7 @@ def overlay(
 
 
 def draw_legend(
-    labels: Sequence[str], palette: ArrayLike | None = None, *, width: int, size: int | None = None
+    labels: Sequence[str], palette: ArrayLike | None = None, *, width: int, font_size: int | None = None
 ) -> NDArray[np.uint8]:
     """Draw a strip that says which colour is which class.
 
@@ -128,14 +128,14 @@ def draw_legend(
         labels: class names, in the order of the palette; an empty name leaves its class out.
         palette: RGB colours (classes, 3) in 0…255; None takes Pascal VOC's.
         width: width of the strip in pixels.
-        size: of the text in pixels; None goes by the width.
+        font_size: height of the letters in pixels; None takes what suits the width.
 
     Returns:
         uint8 (h, width, 3), RGB, black text on white; h grows with the number of rows that the names need.
     """
     colors = _checked_palette(palette)
     _check_covered(len(labels) - 1, colors)
-    size = size or max(11, min(width // 50, 40))
+    size = max(11, min(width // 50, 40)) if font_size is None else font_size
     font = ImageFont.load_default(size)
     box, margin = size, size // 2
     entries = [(index, name) for index, name in enumerate(labels) if name]

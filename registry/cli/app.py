@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from registry.cli import authoring, benchmark, catalog, data, demo, inspect, models, plugins, predict
+from registry.cli import authoring, benchmark, catalog, data, demo, evaluate, inspect, models, plugins, predict, train
 
 __all__ = ["app"]
 
@@ -21,7 +21,9 @@ Exit codes:
   1    the input was wrong: unknown preset, damaged file, option that does not fit, ...
   2    the command line was wrong
   3    a defect of atrous or of a library; the traceback is shown
+  75   of a run on several workers: one of them is gone; the same command goes on
   130  interrupted
+  143  told to end (SIGTERM); what a training run had done is saved
 \b
 --json prints one JSON object on stdout. Everything that is not a result goes to stderr."""
 
@@ -56,5 +58,5 @@ def _options(
     context.obj = {"debug": debug}
 
 
-for _group in (catalog, plugins, authoring, data, models, inspect, benchmark, predict, demo):
+for _group in (catalog, plugins, authoring, data, models, train, evaluate, inspect, benchmark, predict, demo):
     _group.register(app)

@@ -14,11 +14,20 @@ from typer.core import TyperCommand
 
 from registry.errors import RegistryError, RegistryWarning
 
-__all__ = ["EXIT_DEFECT", "EXIT_INTERRUPTED", "EXIT_WRONG_INPUT", "GuardedCommand"]
+__all__ = [
+    "EXIT_DEFECT",
+    "EXIT_INTERRUPTED",
+    "EXIT_TERMINATED",
+    "EXIT_TRY_AGAIN",
+    "EXIT_WRONG_INPUT",
+    "GuardedCommand",
+]
 
 EXIT_WRONG_INPUT = 1
 EXIT_DEFECT = 3
+EXIT_TRY_AGAIN = 75
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 class GuardedCommand(TyperCommand):

@@ -20,7 +20,7 @@ from registry.cli.options import (
     parse_weights,
 )
 
-__all__ = ["register"]
+__all__ = ["register", "resolve_first"]
 
 # As in registry.exporting.modes, whose room imports TensorFlow; a test holds them equal.
 Quantization = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
@@ -74,7 +74,7 @@ def build(
     values = parse_overrides(overrides, own_options=True)
     if output is not None:
         check_output_path(output, suffixes=(".keras",))
-    _resolve_first(preset, values)
+    resolve_first(preset, values)
     with working():
         model = registry.build(
             preset,
@@ -157,7 +157,7 @@ def export(
     check_output_path(output, suffixes=(".tflite",))
     options: dict[str, Any] = {} if calibration_limit is None else {"calibration_limit": calibration_limit}
     if Path(source).suffix.lower() != ".keras":
-        _resolve_first(source, values)
+        resolve_first(source, values)
     with working():
         model = _load_or_build(source, weights, encoder_weights, values)
         reports = registry.export(
@@ -183,13 +183,18 @@ def export(
             typer.echo(f"report   {one.path.with_suffix('.report.html')}")
 
 
-def _resolve_first(preset: str, overrides: dict[str, Any]) -> None:
-    """Find what is wrong with a preset before TensorFlow is imported, which takes seconds."""
+def resolve_first(preset: str, overrides: dict[str, Any]) -> Any:
+    """Find what is wrong with a preset before TensorFlow is imported, which takes seconds.
+
+    Returns:
+        The resolved preset; None for a handle or a folder, which only building opens.
+    """
     import registry
     from registry.weights.handles import is_handle
 
-    if not is_handle(preset) and not Path(preset).is_dir():
-        registry.describe(preset, **overrides)
+    if is_handle(preset) or Path(preset).is_dir():
+        return None
+    return registry.describe(preset, **overrides)
 
 
 def _load_or_build(source: str, weights: str, encoder_weights: str, overrides: dict[str, Any]) -> Any:

@@ -107,7 +107,7 @@ def draw_sheet(
         for column, tile in enumerate(row):
             sheet.paste(tile, (_GAP + column * (_TILE + _GAP), top + height - tile.height))
         top += height + _GAP
-    legend = draw_legend(names, colors, width=sheet.width, size=_LEGEND_TEXT)
+    legend = draw_legend(names, colors, width=sheet.width, font_size=_LEGEND_TEXT)
     return np.concatenate([np.asarray(sheet), legend])
 
 

@@ -30,13 +30,13 @@ from registry.exporting.modes import (
 )
 from registry.exporting.operations import count_operations, require_fast_operations
 from registry.exporting.parity import compare, probe_images
-from registry.exporting.progress import Progress, progress_display
 from registry.exporting.report import ExportReport, TensorReport
 from registry.exporting.serving import ServingGraph, make_reference, make_serving_graph
 from registry.exporting.sizes import requested_sizes, sized_path
 from registry.exporting.trial import require_runnable
 from registry.inspection.graph import read_graph
 from registry.metadata import SegmenterMetadata, segmenter_metadata, write_metadata
+from registry.progress import Progress, progress_display
 
 __all__ = ["export"]
 

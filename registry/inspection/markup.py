@@ -5,7 +5,11 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-__all__ = ["Markup", "bar", "element", "section", "stacked", "table"]
+from registry.inspection.style import STYLE
+
+__all__ = ["Markup", "bar", "document", "element", "figure", "section", "stacked", "table", "tile"]
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 class Markup(str):
@@ -22,6 +26,32 @@ def element(name: str, *children: object, **attributes: object) -> Markup:
     )
     inside = "".join(child if isinstance(child, Markup) else html.escape(str(child)) for child in children)
     return Markup(f"<{name}{shown}>{inside}</{name}>")
+
+
+def document(title: str, *children: object) -> str:
+    """A whole page that needs nothing beside it: no script, no font, no picture from elsewhere."""
+    head = element(
+        "head",
+        Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
+        # Names in files are escaped; should one slip through, the browser still runs and loads nothing.
+        Markup(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
+        element("title", f"{title} · atrous"),
+        element("style", Markup(STYLE)),
+    )
+    body = element("body", element("main", *children))
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def tile(value: object, label: str, kind: str = "") -> Markup:
+    """A number in large, with what it is below."""
+    return element("div", element("b", value), element("span", label), class_=f"tile {kind}".strip())
+
+
+def figure(url: str, caption: str, kind: str = "mask") -> Markup:
+    """A picture that was made here, with its caption; `photo` or `mask`, whose pixels stay sharp."""
+    return element(
+        "figure", Markup(f'<img alt="" src="{url}" class="{kind}">'), element("figcaption", caption)
+    )
 
 
 def section(title: str, *children: object, note: str = "") -> Markup:

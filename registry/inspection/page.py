@@ -10,10 +10,9 @@ from typing import Any
 from registry.inspection.benchmark import BenchmarkReport, Measurement
 from registry.inspection.delegates import DelegateReport
 from registry.inspection.layers import LayerError
-from registry.inspection.markup import Markup, bar, element, section, stacked, table
+from registry.inspection.markup import Markup, bar, document, element, figure, section, stacked, table, tile
 from registry.inspection.model import ModelInspection
 from registry.inspection.pictures import Comparison
-from registry.inspection.style import STYLE
 from registry.inspection.text import count_text, shape_text
 
 __all__ = ["Report", "render"]
@@ -21,7 +20,6 @@ __all__ = ["Report", "render"]
 _SHOWN_LAYERS = 30
 _SHOWN_KERNELS = 20
 _SHOWN_OPERATIONS = 5000
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +47,8 @@ def render(report: Report) -> str:
     """The whole page."""
     inspection = report.inspection
     name = inspection.path.name if inspection.path else "model"
-    head = element(
-        "head",
-        Markup('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        # Names in the file are escaped; should one slip through, the browser still runs and loads nothing.
-        Markup(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
-        element("title", f"{name} · atrous"),
-        element("style", Markup(STYLE)),
-    )
     title = element("div", element("h1", name), element("span", inspection.quantization, class_="label"))
-    body = element("main", title, _tiles(report), *_sections(report), _footer(inspection))
-    return f"<!doctype html>\n{element('html', head, element('body', body), lang='en')}\n"
+    return document(name, title, _tiles(report), *_sections(report), _footer(inspection))
 
 
 def _sections(report: Report) -> Iterator[Markup]:
@@ -81,40 +70,32 @@ def _sections(report: Report) -> Iterator[Markup]:
 
 def _tiles(report: Report) -> Markup:
     inspection, delegates = report.inspection, report.delegates
-    tiles = [_tile(f"{inspection.size_bytes / 1e6:.2f} MB", "file")]
-    tiles.append(_tile("open" if inspection.macs is None else count_text(inspection.macs), "MACs"))
-    tiles.append(_tile(count_text(inspection.parameters), "parameters"))
-    tiles.append(_tile(f"{inspection.mac_shares.get('int8', 0):.1%}", "of the MACs in int8"))
+    tiles = [tile(f"{inspection.size_bytes / 1e6:.2f} MB", "file")]
+    tiles.append(tile("open" if inspection.macs is None else count_text(inspection.macs), "MACs"))
+    tiles.append(tile(count_text(inspection.parameters), "parameters"))
+    tiles.append(tile(f"{inspection.mac_shares.get('int8', 0):.1%}", "of the MACs in int8"))
     if delegates:
         whole = not delegates.outside and delegates.xnnpack_partitions == 1
         share = f"{delegates.xnnpack_operations}/{delegates.operations}"
         label = f"in XNNPACK, {delegates.xnnpack_partitions} partition"
         label += "" if delegates.xnnpack_partitions == 1 else "s"
-        tiles.append(_tile(share, label, "good" if whole else "bad"))
+        tiles.append(tile(share, label, "good" if whole else "bad"))
         refused = len(delegates.gpu_obstacles)
-        tiles.append(_tile(refused or "all fit", "GPU delegate" + (" refuses" if refused else ""),
+        tiles.append(tile(refused or "all fit", "GPU delegate" + (" refuses" if refused else ""),
                            "bad" if refused else "good"))  # fmt: skip
     agreement = ((report.export or {}).get("parity") or {}).get("mask_agreement")
     if agreement is not None:
-        tiles.append(_tile(f"{agreement:.2%}", "of mask pixels agree"))
+        tiles.append(tile(f"{agreement:.2%}", "of mask pixels agree"))
     if report.latency:
-        tiles.append(_tile(f"{report.latency.measurements[0].median_ms:.1f} ms", "median run"))
+        tiles.append(tile(f"{report.latency.measurements[0].median_ms:.1f} ms", "median run"))
     return element("div", *tiles, class_="tiles")
-
-
-def _tile(value: object, label: str, kind: str = "") -> Markup:
-    return element("div", element("b", value), element("span", label), class_=f"tile {kind}".strip())
 
 
 def _pictures(pictures: Sequence[Comparison]) -> Markup:
     rows = []
     for picture in pictures:
         figures = (
-            element(
-                "figure",
-                Markup(f'<img alt="" src="{url}" class="{"photo" if caption == "input" else "mask"}">'),
-                element("figcaption", caption),
-            )
+            figure(url, caption, "photo" if caption == "input" else "mask")
             for caption, url in picture.figures().items()
         )
         rows.append(element("h3", f"{picture.name}: {picture.agreement:.2%} of the pixels agree"))

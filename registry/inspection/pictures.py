@@ -68,16 +68,17 @@ class Comparison:
         return colors[np.asarray(mask, np.intp) % len(colors)]
 
 
-def data_url(pixels: NDArray[np.uint8], *, smooth: bool = True) -> str:
+def data_url(pixels: NDArray[np.uint8], *, smooth: bool = True, widest: int = _WIDEST) -> str:
     """Pixels as a PNG inside of a URL, no wider than a report shows.
 
     Args:
         pixels: uint8 RGB (height, width, 3).
         smooth: whether to interpolate when it is made smaller; not for colours that stand for classes.
+        widest: width in pixels above which it is made smaller.
     """
     picture = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.uint8))
-    if picture.width > _WIDEST:
-        size = (_WIDEST, max(1, round(picture.height * _WIDEST / picture.width)))
+    if picture.width > widest:
+        size = (widest, max(1, round(picture.height * widest / picture.width)))
         picture = picture.resize(size, Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST)
     stream = io.BytesIO()
     picture.save(stream, format="PNG", optimize=True)

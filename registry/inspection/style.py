@@ -33,6 +33,7 @@ tbody tr:last-child td { border-bottom:0; }
 .narrow { max-width:420px; }
 .whole { white-space:nowrap; }
 .mask { image-rendering:pixelated; }
+.matrix { display:block; max-width:none; border-radius:6px; background:#fff; }
 .name { font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace; font-size:12.5px; }
 .bar { background:var(--line); border-radius:4px; height:9px; min-width:120px; overflow:hidden; }
 .fill { height:100%; background:var(--plain); }

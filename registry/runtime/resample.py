@@ -6,16 +6,24 @@ Bilinear interpolation with half-pixel centres and edge pixels repeated, as `tf.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["argmax_at_size", "mask_dtype", "nearest_at_size", "threshold_at_size"]
+__all__ = ["Extent", "argmax_at_size", "mask_dtype", "nearest_at_size", "strips_at_size", "threshold_at_size"]
 
-# Rows are worked off in strips of about this many pixels: small enough for the cache, large enough for NumPy.
-_STRIP_PIXELS = 1 << 17
+Extent = tuple[float, float]
+"""Height and width of a part of the scores, in scores and from their upper left corner; may end within one."""
+
+
+# Rows are worked off in strips of about this many scores: small enough for the cache, large enough for NumPy.
+_STRIP_SCORES = 1 << 20
+# Where one class after another is resized, arrays as large as a few of them are alive.
+_ALIVE = 8
 
 
 def mask_dtype(num_classes: int) -> type[np.uint8] | type[np.uint16]:
@@ -23,7 +31,9 @@ def mask_dtype(num_classes: int) -> type[np.uint8] | type[np.uint16]:
     return np.uint8 if num_classes <= 256 else np.uint16
 
 
-def argmax_at_size(scores: NDArray[np.float32], size: tuple[int, int]) -> NDArray[Any]:
+def argmax_at_size(
+    scores: NDArray[np.float32], size: tuple[int, int], extent: Extent | None = None
+) -> NDArray[Any]:
     """Argmax over the classes of bilinearly resized scores.
 
     One class after another is resized and compared with the best so far, strip by strip, so the array
@@ -32,13 +42,16 @@ def argmax_at_size(scores: NDArray[np.float32], size: tuple[int, int]) -> NDArra
     Args:
         scores: float32 (h, w, classes), finite.
         size: (H, W) of the result.
+        extent: the part of the scores that the result shows; None: all. Scores beyond it have no influence.
 
     Returns:
         Class indices (H, W), uint8 or (beyond 256 classes) uint16.
     """
+    if (extent or scores.shape[:2]) == size:
+        return scores[: size[0], : size[1]].argmax(-1).astype(mask_dtype(scores.shape[2]))
     planes = np.ascontiguousarray(np.moveaxis(scores, -1, 0))
     mask = np.empty(size, mask_dtype(len(planes)))
-    for rows, resize in _strips(scores.shape[:2], size):
+    for rows, resize in _strips(scores.shape[:2], size, extent):
         winner = mask[rows]
         winner[...] = 0
         best = resize(planes[0])
@@ -50,13 +63,31 @@ def argmax_at_size(scores: NDArray[np.float32], size: tuple[int, int]) -> NDArra
 
 
 def threshold_at_size(
-    scores: NDArray[np.float32], size: tuple[int, int], threshold: float
+    scores: NDArray[np.float32], size: tuple[int, int], threshold: float, extent: Extent | None = None
 ) -> NDArray[np.uint8]:
     """1 where a bilinearly resized plane of scores (h, w) exceeds `threshold`, else 0; uint8 (H, W)."""
     mask = np.empty(size, np.uint8)
-    for rows, resize in _strips(scores.shape, size):
+    for rows, resize in _strips(scores.shape, size, extent):
         mask[rows] = resize(scores) > threshold
     return mask
+
+
+def strips_at_size(
+    scores: NDArray[np.float32], size: tuple[int, int], extent: Extent | None = None
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Bilinearly resized scores of all classes, a strip of rows at a time.
+
+    Args:
+        scores: float32 (h, w, classes).
+        size: (H, W) that the strips make up.
+        extent: the part of the scores that the strips show; None: all.
+
+    Yields:
+        Rows of the result, and float32 (classes, rows, W), which the caller may change.
+    """
+    for rows, resize in _strips(scores.shape[:2], size, extent, classes=scores.shape[2]):
+        planes = np.ascontiguousarray(np.moveaxis(scores[resize.source_rows], -1, 0))
+        yield rows, np.stack([resize.narrowed(plane) for plane in planes])
 
 
 def nearest_at_size(mask: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
@@ -77,11 +108,12 @@ class _Taps:
     fraction: NDArray[np.float32]
 
     @classmethod
-    def between(cls, source: int, target: int) -> _Taps:
-        position = (np.arange(target) + 0.5) * (source / target) - 0.5
-        position = position.clip(0, source - 1)
+    def between(cls, extent: float, target: int) -> _Taps:
+        last = math.ceil(extent) - 1
+        position = (np.arange(target) + 0.5) * (extent / target) - 0.5
+        position = position.clip(0, last)
         lower = position.astype(np.intp)
-        return cls(lower, np.minimum(lower + 1, source - 1), (position - lower).astype(np.float32))
+        return cls(lower, np.minimum(lower + 1, last), (position - lower).astype(np.float32))
 
     def __getitem__(self, part: slice) -> _Taps:
         return _Taps(self.lower[part], self.upper[part], self.fraction[part])
@@ -91,15 +123,18 @@ class _Strip:
     """Resizes planes to a range of the output's rows, reading only the input rows that these need."""
 
     def __init__(self, rows: _Taps, columns: _Taps) -> None:
-        self._source_rows = slice(int(rows.lower[0]), int(rows.upper[-1]) + 1)
+        self.source_rows = slice(int(rows.lower[0]), int(rows.upper[-1]) + 1)
         self._rows = rows
         self._columns = columns
 
     def __call__(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        narrow = plane[self._source_rows]
+        return self.narrowed(plane[self.source_rows])
+
+    def narrowed(self, narrow: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of those rows of a plane alone."""
         wide = narrow[:, self._columns.lower]
         wide += self._columns.fraction * (narrow[:, self._columns.upper] - wide)
-        first = self._source_rows.start
+        first = self.source_rows.start
         strip = wide[self._rows.lower - first]
         step = wide[self._rows.upper - first]
         step -= strip
@@ -108,9 +143,12 @@ class _Strip:
         return strip
 
 
-def _strips(source: tuple[int, ...], target: tuple[int, int]) -> list[tuple[slice, _Strip]]:
+def _strips(
+    source: tuple[int, ...], target: tuple[int, int], extent: Extent | None, *, classes: int = _ALIVE
+) -> list[tuple[slice, _Strip]]:
     height, width = target
-    rows, columns = _Taps.between(source[0], height), _Taps.between(source[1], width)
-    step = max(1, _STRIP_PIXELS // width)
+    tall, wide = extent or source
+    rows, columns = _Taps.between(tall, height), _Taps.between(wide, width)
+    step = max(1, _STRIP_SCORES // (classes * width))
     parts = [slice(top, min(top + step, height)) for top in range(0, height, step)]
     return [(part, _Strip(rows[part], columns)) for part in parts]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from registry.errors import ModelError, ModelFileError, RegistryWarning
 from registry.images import ImageSource, load_image, stretched
-from registry.metadata import Color, SegmenterMetadata, read_metadata
+from registry.metadata import Color, OutputKind, SegmenterMetadata, read_metadata
 from registry.runtime.interpreter import LoadedModel, open_interpreter
 from registry.runtime.modelfile import check_structure, probe_in_child
 from registry.runtime.resample import argmax_at_size, mask_dtype, nearest_at_size, threshold_at_size
@@ -67,7 +67,8 @@ class Segmenter:
             probe_in_child(self._path, extent, threads)
         self._metadata = _metadata_of(self._path)
         self._model = _normalized(open_interpreter(self._path, extent, threads), self._metadata)
-        self._threshold = _threshold(self._metadata) if threshold is None else threshold
+        undecided = 0.5 if self.output_kind == "probabilities" else 0.0
+        self._threshold = undecided if threshold is None else threshold
         self._labels = self._labels_of_file() if labels is None else self._checked_labels(labels)
         self._lock = threading.Lock()
 
@@ -85,6 +86,19 @@ class Segmenter:
     def output_size(self) -> tuple[int, int]:
         """Height and width of the scores (or the mask) that the model gives."""
         return self._model.output.shape[1], self._model.output.shape[2]
+
+    @property
+    def output_kind(self) -> OutputKind:
+        """What the model gives; scores of which the file says nothing count as logits."""
+        if self._model.output.is_mask:
+            return "mask"
+        says_probabilities = self._metadata is not None and self._metadata.output == "probabilities"
+        return "probabilities" if says_probabilities else "logits"
+
+    @property
+    def threshold(self) -> float:
+        """For a model with a single plane of scores, class 1 is where the score exceeds this."""
+        return self._threshold
 
     @property
     def num_classes(self) -> int | None:
@@ -240,11 +254,6 @@ def _normalized(model: LoadedModel, metadata: SegmenterMetadata | None) -> Loade
     if metadata is None or not metadata.normalizes:
         return model
     return replace(model, input=replace(model.input, mean=metadata.mean, std=metadata.std))
-
-
-def _threshold(metadata: SegmenterMetadata | None) -> float:
-    """Where a single plane of scores is undecided."""
-    return 0.5 if metadata is not None and metadata.output == "probabilities" else 0.0
 
 
 def _checked_size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:

@@ -15,7 +15,6 @@ from registry.assembly import build, save_preset
 from registry.atomic import atomic_path
 from registry.backend import tf
 from registry.catalog import ResolvedRecipe
-from registry.config import EvaluationConfig
 from registry.data import AnnotatedImages
 from registry.errors import TrainingError
 from registry.evaluation import Scores, evaluate
@@ -209,25 +208,26 @@ class Session:
         if self._clean is None:
             self._clean = build(self._recipe.preset, weights=None)
         self._clean.set_weights(values)
-        metrics = [] if self._best.score is None else [self._metric("validation", self._best.score)]
-        save_preset(self._clean, self._run.model, metrics=metrics, overwrite=True)
+        save_preset(self._clean, self._run.model, metrics=self._metrics(), overwrite=True)
 
     def _test(self) -> Scores:
         """Score the kept weights at the images' own sizes, and save them with what they reach."""
         model = build(self._run.model)
         evaluation = evaluate(model, self._data["test"])
         evaluation.write(self._run.evaluation)
-        metrics = [] if self._best.score is None else [self._metric("validation", self._best.score)]
-        metrics.append(self._metric("test", evaluation.scores.mean_iou))
-        save_preset(model, self._run.model, metrics=metrics, overwrite=True)
+        measured = evaluation.scores.to_dict()
+        save_preset(model, self._run.model, metrics=self._metrics(measured), overwrite=True)
         return evaluation.scores
 
-    def _metric(self, part: str, mean_iou: float) -> EvaluationConfig:
-        return EvaluationConfig(
-            dataset=self._data[part].name,
-            mean_iou=round(mean_iou, 4),
-            source=f"{self._recipe.name}, seed {self._config.seed}, {self._steps} steps",
-        )
+    def _metrics(self, test: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """What the kept weights reach, for the model card."""
+        source = f"recipe {self._recipe.name}, seed {self._config.seed}"
+        found = []
+        if self._best.score is not None:
+            found.append({"dataset": self._data["validation"].name, "mean_iou": self._best.score})
+        if test is not None:
+            found.append({"dataset": self._data["test"].name, **test})
+        return [{**measured, "source": source} for measured in found]
 
     def _min_delta(self) -> float:
         return 0.0 if self._config.early_stopping is None else self._config.early_stopping.min_delta

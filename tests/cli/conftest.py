@@ -68,3 +68,22 @@ def photo(tmp_path) -> Path:
     path = tmp_path / "photo.jpg"
     Image.fromarray(pixels).save(path, quality=95)
     return path
+
+
+@pytest.fixture
+def annotated_folder(tmp_path) -> Path:
+    """Three images with masks for `tiny_tflite`, which are right but for the third, and for ignored rows."""
+    folder = tmp_path / "photos"
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for number, name in enumerate(("a", "b", "c")):
+        pixels = np.zeros((40, 80 + 8 * number, 3), np.uint8)
+        pixels[:, :40, 0] = pixels[:, 40:, 1] = 200
+        mask = (pixels[..., 0] > 0).astype(np.uint8)
+        if name == "c":
+            mask = 1 - mask
+        mask[:8] = 255
+        Image.fromarray(pixels).save(folder / "images" / f"{name}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{name}.png")
+    (folder / "val.txt").write_text("a\nc\n")
+    return folder

@@ -6,7 +6,7 @@ import pytest
 
 COMMANDS = (
     *("list", "show", "validate", "schema", "plugins", "encoders", "build", "export", "predict", "demo"),
-    *("new-plugin", "check-plugin"),
+    *("new-plugin", "check-plugin", "evaluate"),
 )
 HEAVY = ("tensorflow", "tf_keras", "keras", "numpy", "PIL", "rich")
 
@@ -39,18 +39,22 @@ def test_listing_imports_nothing_heavy(process, command):
     assert done.stderr.strip() == "[]"
 
 
-def test_predict_imports_no_tensorflow(process, tiny_tflite, photo):
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_running_a_file_imports_no_tensorflow(process, tiny_tflite, photo, annotated_folder, command):
+    words = {"predict": [photo], "evaluate": ["--reader", "folder", "--root", annotated_folder]}[command]
+    arguments = ["atrous", command, str(tiny_tflite), *map(str, words), "--json"]
     code = (
         "import sys\n"
         "from registry.cli import main\n"
-        f"sys.argv = ['atrous', 'predict', {str(tiny_tflite)!r}, {str(photo)!r}, '--json']\n"
+        f"sys.argv = {arguments!r}\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
         "assert not {'tensorflow', 'tf_keras', 'keras'} & {name.split('.')[0] for name in sys.modules}\n"
     )
     done = process("-c", code)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["num_classes"] == 2
+    document = json.loads(done.stdout)
+    assert document["num_classes"] == 2 if command == "predict" else document["dataset"]["images"] == 3
 
 
 def test_the_module_and_the_console_entry_are_one_command(process):

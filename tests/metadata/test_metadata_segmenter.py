@@ -81,7 +81,9 @@ def test_a_plane_of_probabilities_is_undecided_at_one_half(contents, opened, pho
     logits = opened(write_metadata(content, SegmenterMetadata(output="logits")))
     probabilities = write_metadata(content, SegmenterMetadata(output="probabilities"))
     assert (logits.predict(photo) == (scores > 0)).all()
-    assert (opened(probabilities).predict(photo) == (scores > 0.5)).all()
+    segmenter = opened(probabilities)
+    assert (segmenter.output_kind, segmenter.threshold) == ("probabilities", 0.5)
+    assert (segmenter.predict(photo) == (scores > 0.5)).all()
     assert (opened(probabilities, threshold=2.0).predict(photo) == (scores > 2)).all()
 
 

@@ -2,25 +2,17 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from textbook import bilinear
 
-from registry.runtime.resample import argmax_at_size, mask_dtype, nearest_at_size, threshold_at_size
+from registry.runtime.resample import (
+    argmax_at_size,
+    mask_dtype,
+    nearest_at_size,
+    strips_at_size,
+    threshold_at_size,
+)
 
 SIZES = [(1, 1), (1, 7), (8, 12), (5, 3), (64, 96), (61, 97), (513, 700)]
-
-
-def bilinear(plane, size):
-    """The textbook: every output pixel on its own, half-pixel centres, edges repeated; float64."""
-
-    def weights(source, target):
-        matrix = np.zeros((target, source))
-        for index in range(target):
-            position = min(max((index + 0.5) * source / target - 0.5, 0), source - 1)
-            lower = int(position)
-            matrix[index, lower] += 1 - (position - lower)
-            matrix[index, min(lower + 1, source - 1)] += position - lower
-        return matrix
-
-    return weights(plane.shape[0], size[0]) @ plane @ weights(plane.shape[1], size[1]).T
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -66,6 +58,41 @@ def test_more_than_256_classes():
     mask = argmax_at_size(scores, (3, 3))
     assert mask.dtype == np.uint16
     assert (mask == 299).all()
+
+
+@pytest.mark.parametrize("size", [(5, 7), (20, 35), (3, 4), (513, 700)])
+def test_a_part_of_the_scores_is_resized_as_if_it_were_all(size):
+    scores = np.random.default_rng(5).normal(size=(8, 12, 4)).astype(np.float32)
+    part = np.ascontiguousarray(scores[:5, :7])
+    np.testing.assert_array_equal(argmax_at_size(scores, size, (5, 7)), argmax_at_size(part, size))
+    plane = scores[:, :, 0]
+    np.testing.assert_array_equal(
+        threshold_at_size(plane, size, 0.1, (5, 7)), threshold_at_size(part[:, :, 0], size, 0.1)
+    )
+
+
+def test_a_part_may_end_within_a_score():
+    """The first 30 of 32 pixels, of which every 8 share a score: interpolation as for all 32, then cut off."""
+    scores = np.random.default_rng(6).normal(size=(4, 4, 3)).astype(np.float32)
+    whole = np.stack([bilinear(scores[:, :, index], (32, 32)) for index in range(3)], axis=-1)[:30, :30]
+    runner_up, best = np.sort(whole, axis=-1)[:, :, -2:].transpose(2, 0, 1)
+    clear = best - runner_up > 1e-5
+    mask = argmax_at_size(scores, (30, 30), (30 / 8, 30 / 8))
+    np.testing.assert_array_equal(mask[clear], whole.argmax(-1)[clear])
+
+
+@pytest.mark.parametrize("extent", [None, (5, 7), (4.25, 11.5)])
+def test_strips_make_up_the_resized_scores(extent):
+    scores = np.random.default_rng(7).normal(size=(8, 12, 21)).astype(np.float32)
+    size = 300, 400
+    parts = list(strips_at_size(scores, size, extent))
+    assert len(parts) > 1
+    assert [part.start for part, _ in parts[1:]] == [part.stop for part, _ in parts[:-1]]
+    whole = np.concatenate([strip for _, strip in parts], axis=1)
+    assert whole.shape == (21, *size)
+    assert (whole.argmax(0) == argmax_at_size(scores, size, extent)).mean() > 0.9999
+    if extent is None:
+        np.testing.assert_allclose(whole[3], bilinear(scores[:, :, 3], size), atol=1e-5)
 
 
 @pytest.mark.parametrize("size", SIZES)

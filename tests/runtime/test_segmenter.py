@@ -83,7 +83,7 @@ def test_a_mask_output_is_resized_to_the_nearest(models, photo, kind):
 
 def test_labels_tell_how_many_classes_a_mask_output_has(models, photo):
     segmenter = Segmenter(models["mask"], labels=list("abcde"))
-    assert segmenter.num_classes == 5
+    assert (segmenter.output_kind, segmenter.num_classes) == ("mask", 5)
     assert segmenter.predict(photo).dtype == np.uint8
     with pytest.raises(ModelFileError, match="class indices from 0 to 0"):
         Segmenter(models["mask"], labels=["only"]).predict(photo)
@@ -92,6 +92,7 @@ def test_labels_tell_how_many_classes_a_mask_output_has(models, photo):
 def test_a_single_plane_is_thresholded(models, photo):
     segmenter = Segmenter(models["binary"])
     assert segmenter.num_classes == 2
+    assert (segmenter.output_kind, segmenter.threshold) == ("logits", 0.0)
     scores = segmenter.predict_scores(photo)
     assert scores.shape == (8, 12, 1)
     low, high = float(scores.min()) - 1, float(scores.max()) + 1

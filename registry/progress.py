@@ -1,4 +1,4 @@
-"""Tell a waiting person what an export is doing."""
+"""Tell a waiting person what a long call is doing: an export, an evaluation."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def progress_display(progress: Progress, steps: int) -> Iterator[announce]:
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
