@@ -5,7 +5,7 @@
     registry.list_presets()
     model = registry.build("deeplab_v3_plus_resnet50_pascalvoc")
     registry.export(model, "deeplab.tflite", size=(512, 512))
-    mask = registry.Segmenter("deeplab.tflite").predict("photo.jpg")
+    mask = registry.Segmenter("deeplab.tflite").segment("photo.jpg")
 
 Importing this package, listing and describing import no TensorFlow; building and exporting do.
 """
@@ -45,9 +45,11 @@ _HOMES = {
     "list_plugins": "registry.discovery",
     "list_presets": "registry.catalog",
     "list_recipes": "registry.catalog",
+    "load": "registry.loading",
     "load_model": "registry.assembly",
     "preset_schema": "registry.catalog",
     "recipe_schema": "registry.catalog",
+    "save_preset": "registry.assembly",
     "train": "registry.training",
 }
 
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from registry.assembly import build as build
     from registry.assembly import build_encoder as build_encoder
     from registry.assembly import load_model as load_model
+    from registry.assembly import save_preset as save_preset
     from registry.catalog import describe as describe
     from registry.catalog import list_presets as list_presets
     from registry.catalog import list_recipes as list_recipes
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
     from registry.evaluation import evaluate as evaluate
     from registry.exporting import export as export
     from registry.hookspecs import hookimpl as hookimpl
+    from registry.loading import load as load
     from registry.pyramid import EncoderSpec as EncoderSpec
     from registry.pyramid import Normalization as Normalization
     from registry.runtime import Segmenter as Segmenter

@@ -1,4 +1,4 @@
-"""The entrance: preset names, files, mappings and KerasHub directories become models."""
+"""The entrance: whatever may stand for a preset becomes a model."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from registry.assembly.encoder import PyramidEncoder
 from registry.assembly.pretrained import load_encoder_weights, load_weights
 from registry.assembly.segmenter import assemble
+from registry.assembly.sources import find_source
 from registry.backend import keras
-from registry.catalog import resolve
-from registry.discovery import find_encoder, list_encoders
-from registry.errors import ModelError, UnknownEncoderError, WeightsFormatError, nearest
+from registry.catalog import PresetLike
+from registry.errors import ModelError, WeightsFormatError
 from registry.models.base import Backbone, ImageSegmenter, RegistryModel
 from registry.weights import keras_hub
 from registry.weights.handles import is_handle
@@ -21,7 +21,7 @@ __all__ = ["build", "build_encoder", "load_model", "model_from_preset"]
 
 
 def build(
-    preset: str | os.PathLike[str] | Mapping[str, Any],
+    preset: PresetLike,
     *,
     weights: str | os.PathLike[str] | None = "default",
     encoder_weights: str | os.PathLike[str] | None = "default",
@@ -32,10 +32,11 @@ def build(
     """Build a segmentation model.
 
     Args:
-        preset: name in the catalog, path of a YAML file, mapping, or a KerasHub preset directory or handle.
+        preset: name in the catalog; path of a YAML file or of a saved preset's folder; mapping; what `describe` gave; a
+            KerasHub preset directory; or a handle (`kaggle://…`, `hf://…`) of either kind of folder.
         weights: `"default"` takes the preset's own: of the whole model if it has them, else the encoder's;
-            None leaves all fresh; else a handle (`kaggle://…`, `hf://…`, `https://…#sha256=…`), the path of a preset
-            directory, or of a file that names its layers, as `model.save_weights("x.h5")` writes it.
+            None leaves all fresh; else a handle (`kaggle://…`, `hf://…`, `https://…#sha256=…`), the path of a preset's
+            folder, or of a file that names its layers, as `model.save_weights("x.h5")` writes it.
         encoder_weights: what the encoder starts with where the whole model has no weights. `"default"`: the preset's
             choice, else the encoder's source `imagenet`; None: fresh ones. A name among the encoder's weight sources,
             a handle or a path loads the encoder alone, and no weights of the whole model.
@@ -57,21 +58,59 @@ def build(
         ModelError: the parts do not fit together, or `weights` and `encoder_weights` are both named.
         WeightsError: the weights cannot be fetched, read or assigned; nothing is loaded half.
     """
-    directory = None
-    encoder_only = encoder_weights not in ("default", None)
-    if is_handle(preset) or keras_hub.is_preset_directory(preset):
-        directory = keras_hub.open_preset(preset, weights=weights == "default" and not encoder_only)  # type: ignore[arg-type]
-        preset = _mapping_of(directory, num_classes)
-        weights = directory.source if weights == "default" and not encoder_only else weights
+    return _build(
+        preset,
+        trained=False,
+        weights=weights,
+        encoder_weights=encoder_weights,
+        num_classes=num_classes,
+        image_shape=image_shape,
+        **overrides,
+    )
+
+
+def _build(
+    preset: PresetLike,
+    *,
+    trained: bool,
+    weights: str | os.PathLike[str] | None = "default",
+    encoder_weights: str | os.PathLike[str] | None = "default",
+    num_classes: int | None = None,
+    image_shape: Sequence[int | None] | None = None,
+    **overrides: Any,
+) -> ImageSegmenter:
     if num_classes is not None:
         overrides["num_classes"] = num_classes
     if image_shape is not None:
         overrides["input.image_shape"] = list(image_shape)
-    resolved = resolve(preset, overrides=overrides)
-    model, spec = assemble(resolved)
-    report = load_weights(model, spec, weights, encoder_weights, head_may_differ=num_classes is not None)
+    wants_own = weights == "default" and encoder_weights in ("default", None)
+    source = find_source(preset, overrides, weights=wants_own)
+    if trained and wants_own and source.weights("segmentation") is None:
+        raise ModelError(
+            "a model that is ready for use needs weights of the whole model, and this preset names none",
+            received=source.resolved.name,
+            repair="pass weights=…, the folder of a saved preset for instance; registry.build starts one for training",
+        )
+    model, spec = assemble(source.resolved)
+    report = load_weights(
+        model, spec, source, weights, encoder_weights, head_may_differ=num_classes is not None
+    )
     model.set_weights_report(report)
     return model
+
+
+def load_trained(preset: str | os.PathLike[str] | Mapping[str, Any], **arguments: Any) -> ImageSegmenter:
+    """Build a model that is ready for use: what `registry.load` does with a preset.
+
+    Args:
+        preset: as in `build`.
+        **arguments: of `build`.
+
+    Raises:
+        ModelError: by default, the model would start from fresh weights or from those of its encoder alone.
+        Errors of `build`.
+    """
+    return _build(preset, trained=True, **arguments)
 
 
 def build_encoder(
@@ -124,7 +163,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
 
 def model_from_preset(
     cls: type[RegistryModel],
-    preset: str | os.PathLike[str] | Mapping[str, Any],
+    preset: PresetLike,
     *,
     load_weights: bool = True,
     **kwargs: Any,
@@ -150,28 +189,3 @@ def model_from_preset(
             repair=f"call {type(model).__name__}.from_preset",
         )
     return model
-
-
-def _mapping_of(preset: keras_hub.KerasHubPreset, num_classes: int | None) -> dict[str, Any]:
-    """Describe a KerasHub directory as an inline preset, its encoder through the plugin that stands for it."""
-    if num_classes is None and preset.task is None:
-        raise ModelError(
-            "a KerasHub directory without task.json holds a backbone only, so the number of classes must be given",
-            received=preset.source,
-            repair="pass num_classes, or call registry.DeepLabV3Backbone.from_preset",
-        )
-    class_name, arguments = preset.encoder_config()
-    specs = [(record.plugin, find_encoder(record.plugin, record.variant)[1]) for record in list_encoders()]
-    known = {spec.keras_hub_class: (plugin, spec) for plugin, spec in specs if spec.keras_hub_class}
-    if class_name not in known:
-        raise UnknownEncoderError(
-            f"KerasHub's encoders that plugins here stand for are {', '.join(sorted(known)) or 'none'}",
-            received=f"{class_name} in {preset.source}",
-            repair=nearest(class_name, known),
-        )
-    plugin, spec = known[class_name]
-    options = {key: value for key, value in arguments.items() if key in spec.options.model_fields}
-    mapping = preset.preset_mapping({"plugin": plugin, "variant": spec.name, "options": options})
-    if num_classes is not None:
-        mapping["num_classes"] = num_classes
-    return mapping

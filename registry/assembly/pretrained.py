@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from registry.assembly.ordering import renamed_by_order
+from registry.assembly.sources import Source
 from registry.discovery import find_encoder
 from registry.errors import ModelError, RegistryWarning, nearest
 from registry.models.base import CLASSIFIER, ImageSegmenter
@@ -19,6 +20,7 @@ from registry.weights.arrays import Arrays
 from registry.weights.assignment import WeightsReport, assign
 from registry.weights.handles import is_handle
 from registry.weights.opening import open_weights
+from registry.weights.saved_layers import assign_saved, layer_of
 
 __all__ = ["load_encoder_weights", "load_weights"]
 
@@ -29,6 +31,7 @@ _DEFAULT_SOURCE = "imagenet"
 def load_weights(
     model: ImageSegmenter,
     spec: EncoderSpec,
+    preset: Source,
     weights: str | os.PathLike[str] | None,
     encoder_weights: str | os.PathLike[str] | None,
     *,
@@ -39,6 +42,7 @@ def load_weights(
     Args:
         model: the assembled model, which carries its preset.
         spec: of its encoder.
+        preset: what it was assembled from.
         weights: "default", None, a handle or a path.
         encoder_weights: "default", None, a name among the encoder's weight sources, a handle or a path.
         head_may_differ: whether a classifier for another number of classes may stay fresh without a word.
@@ -62,19 +66,20 @@ def load_weights(
         return None
     if weights != "default":
         return _load_segmentation_weights(model, _open(weights), head_may_differ=head_may_differ)
-    return _load_default(model, spec, encoder_weights, head_may_differ=head_may_differ)
+    return _load_default(model, spec, preset, encoder_weights, head_may_differ=head_may_differ)
 
 
 def _load_default(
     model: ImageSegmenter,
     spec: EncoderSpec,
+    preset: Source,
     encoder_weights: str | os.PathLike[str] | None,
     *,
     head_may_differ: bool,
 ) -> WeightsReport | None:
-    declared = model.preset_config.weights
-    if declared.segmentation is not None:
-        opened = _open(declared.segmentation)
+    declared = preset.weights("segmentation")
+    if declared is not None:
+        opened = _open(declared)
         # A preset derived from this one may have other classes: it inherits the handle, not the classifier.
         classes = _number_of_classes(opened.head)
         if not head_may_differ and classes not in (None, model.num_classes):
@@ -83,7 +88,9 @@ def _load_default(
         return _load_segmentation_weights(model, opened, head_may_differ=head_may_differ)
     if encoder_weights is None:
         return None
-    source = declared.encoder or (_DEFAULT_SOURCE if _DEFAULT_SOURCE in spec.weights else None)
+    source = preset.weights("encoder", tuple(spec.weights)) or (
+        _DEFAULT_SOURCE if _DEFAULT_SOURCE in spec.weights else None
+    )
     if source is not None:
         return _load_encoder_of(model, source)
     _warn(
@@ -106,6 +113,7 @@ class _SegmentationWeights:
     source: str
     body: Arrays
     head: Arrays
+    enter: Callable[..., WeightsReport] = assign
 
 
 def _open(source: str | os.PathLike[str]) -> _SegmentationWeights:
@@ -115,7 +123,7 @@ def _open(source: str | os.PathLike[str]) -> _SegmentationWeights:
         return _SegmentationWeights(opened.source, opened.arrays, opened.preset.head_arrays())
     body = {name: arrays for name, arrays in opened.arrays.items() if not name.startswith(CLASSIFIER)}
     head = {name: arrays for name, arrays in opened.arrays.items() if name.startswith(CLASSIFIER)}
-    return _SegmentationWeights(opened.source, body, head)
+    return _SegmentationWeights(opened.source, body, head, assign_saved if opened.kind == "saved" else assign)
 
 
 def _load_segmentation_weights(
@@ -131,7 +139,7 @@ def _load_segmentation_weights(
         layers = [layer for layer in layers if layer.name not in fresh]
         if not head_may_differ:
             _warn(f"{opened.source} holds no classifier: {CLASSIFIER} starts with fresh weights")
-    return replace(assign(layers, arrays, source=opened.source), fresh=fresh)
+    return replace(opened.enter(layers, arrays, source=opened.source), fresh=fresh)
 
 
 def load_encoder_weights(
@@ -163,6 +171,11 @@ def load_encoder_weights(
             repair=nearest(name, spec.weights),
         )
     opened = open_weights(spec.weights.get(name, name), declared=name in spec.weights)
+    if opened.kind == "saved":
+        # A saved preset holds a whole model, of which the encoder is a part.
+        names = {layer.name for layer in layers}
+        others = [key for key in opened.arrays if layer_of(key) not in names]
+        return assign_saved(layers, opened.arrays, source=opened.source, unused=others)
     arrays = loaded.convert_weights(spec.name, name, opened.arrays)
     unused = spec.unused_weights
     if opened.kind == "keras":

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from registry.catalog import roots
 from registry.catalog.architectures import keys_of
+from registry.catalog.beside import check_stated_files
 from registry.catalog.problems import Problem, shown
 from registry.catalog.roots import Kind, Root
 from registry.catalog.source import read
@@ -70,6 +71,7 @@ class Inheritance:
         if path not in self._done:
             self.files.append(path)
             own = read(path, home.label(path), self.kind)
+            check_stated_files(own, home)
             self._done[path] = self.merge(own, home, (*chain, path))
         return self._done[path]
 
@@ -120,8 +122,8 @@ def _locate(name: Node, home: Root | None, kind: Kind) -> tuple[Path, Root]:
         )
     builtin = roots.builtin_root(kind)
     for root in (home, builtin) if home is not None else (builtin,):
-        path = root.path / f"{text}.yaml"
-        if path.exists():
+        path = next((path for path in root.places(text) if path.exists()), None)
+        if path is not None:
             _check_inside(name, path, root, kind)
             return path, root
     try:

@@ -14,7 +14,7 @@ from registry.catalog.origin import Origin
 from registry.catalog.overrides import apply_overrides, overriding
 from registry.catalog.problems import Problem, shown
 from registry.catalog.resolved import Resolved, ResolvedPreset
-from registry.catalog.resolving import absolute_path, is_path
+from registry.catalog.resolving import absolute_path, is_path, load_path
 from registry.catalog.roots import Root
 from registry.catalog.tree import Node, from_python
 from registry.catalog.validation import validate_recipe
@@ -140,8 +140,7 @@ def _preset(tree: Node, home: Root | None, recipe: str, overrides: Mapping[str, 
         ).error()
     elif is_path(node.value):
         base = node.origin.file.parent if node.origin.file is not None else Path()
-        path = roots.absolute(base / Path(node.value).expanduser())
-        name, merged = path.stem, inheritance.load(path, roots.home_of(path))
+        name, merged = load_path(roots.absolute(base / Path(node.value).expanduser()), inheritance)
     else:
         # By way of `extends`, so that a name that does not exist is told with its place.
         statement = replace(node, value={EXTENDS: node})

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel
 
+from registry.catalog.beside import stated_file, weights_source
 from registry.catalog.origin import DEFAULT, Origin, dotted, shown_path
-from registry.catalog.scalars import BadScalarError, plain_scalar
+from registry.catalog.printing import yaml_lines
 from registry.catalog.tree import Node
 from registry.catalog.tree import Path as KeyPath
 from registry.catalog.validation import validate, validate_preset
@@ -21,8 +20,6 @@ from registry.config import PresetConfig
 __all__ = ["Resolved", "ResolvedPreset"]
 
 _Options = TypeVar("_Options", bound=BaseModel)
-_PLAIN = re.compile(r"[A-Za-z0-9_./](?:[A-Za-z0-9_ ./+()'-]|:(?! |$))*")
-_INVISIBLE = re.compile("[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
 _MARGIN = 64
 
 
@@ -52,25 +49,9 @@ class Resolved:
         }
 
     def __str__(self) -> str:
-        lines = list(self._lines(self.config.model_dump(mode="json"), ()))
+        lines = list(yaml_lines(self.config.model_dump(mode="json"), lambda path: self.origins[path].note))
         width = min(max(len(text) for text, _ in lines), _MARGIN)
         return "\n".join(f"{text:<{width}}  # {note}" if note else text for text, note in lines)
-
-    def _lines(self, mapping: Mapping[str, Any], path: KeyPath) -> Iterator[tuple[str, str]]:
-        """Lines of YAML with the note for their margin; sections have none."""
-        indent = "  " * len(path)
-        for key, value in mapping.items():
-            here = (*path, key)
-            name = f"{indent}{_scalar(key)}:"
-            if isinstance(value, dict) and value:
-                yield name, ""
-                yield from self._lines(value, here)
-            elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-                yield name, ""
-                for index, item in enumerate(value):
-                    yield f"{indent}  - {_flow(item)}", self.origins[*here, index].note
-            else:
-                yield f"{name} {_flow(value)}", self.origins[here].note
 
 
 @dataclass(frozen=True)
@@ -97,6 +78,25 @@ class ResolvedPreset(Resolved):
         """
         return cls.of(name, validate_preset(tree, preset=name), tree, files)
 
+    def weights_source(
+        self, key: Literal["segmentation", "encoder"], names: Collection[str] = ()
+    ) -> str | None:
+        """What `weights.<key>` means: None, a name, a handle, or a path that can be opened from anywhere.
+
+        Args:
+            key: weights of the whole model, or of the encoder.
+            names: the encoder's weight sources, which are no paths.
+
+        Raises:
+            WeightsUnavailableError: a preset file names a file that is not there.
+        """
+        return weights_source(self.tree.find(("weights", key)), names)
+
+    def weights_file(self, key: Literal["segmentation", "encoder"]) -> Path | None:
+        """The file that a preset file names under `weights.<key>`, whether or not it is there; None if none does."""
+        node = self.tree.find(("weights", key))
+        return None if node is None else stated_file(node)
+
     def encoder_options(self, options_type: type[_Options]) -> _Options:
         """Validate `encoder.options` against the plugin's own model.
 
@@ -122,29 +122,3 @@ def _origin_dict(origin: Origin) -> dict[str, Any]:
     if origin.file is not None:
         return {"kind": "file", "file": shown_path(origin.file), "line": origin.line, "column": origin.column}
     return {"kind": origin.kind, "name": origin.name} if origin.kind == "override" else {"kind": origin.kind}
-
-
-def _flow(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_scalar(key)}: {_flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    return _scalar(value)
-
-
-def _scalar(value: Any) -> str:
-    """A scalar as YAML, quoted only where it would be read as something else."""
-    if not isinstance(value, str):
-        return json.dumps(value)
-    if _PLAIN.fullmatch(value) and value == value.strip() and _reads_as_itself(value):
-        return value
-    # JSON's escapes are YAML's, but YAML has no surrogate pairs and breaks lines at more characters.
-    quoted = json.dumps(value, ensure_ascii=False)
-    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
-
-
-def _reads_as_itself(text: str) -> bool:
-    try:
-        return plain_scalar(text) == text
-    except BadScalarError:
-        return False

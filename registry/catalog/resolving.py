@@ -9,14 +9,15 @@ from typing import Any, TypeAlias
 
 from registry.catalog import roots
 from registry.catalog.inheritance import Inheritance
-from registry.catalog.origin import Origin
+from registry.catalog.origin import Origin, shown_path
 from registry.catalog.overrides import apply_overrides
 from registry.catalog.resolved import ResolvedPreset
-from registry.catalog.roots import Kind
+from registry.catalog.roots import Kind, Root
+from registry.catalog.saved import PRESET_FILE, is_saved_preset
 from registry.catalog.tree import Node, from_python
-from registry.errors import CatalogError
+from registry.errors import CatalogError, UnknownPresetError
 
-__all__ = ["PresetLike", "absolute_path", "describe", "is_path", "resolve"]
+__all__ = ["PresetLike", "absolute_path", "describe", "is_path", "load_path", "resolve", "resolve_fetched"]
 
 PresetLike: TypeAlias = str | os.PathLike[str] | Mapping[str, Any] | ResolvedPreset
 
@@ -29,7 +30,8 @@ def resolve(preset: PresetLike, *, overrides: Mapping[str, Any] | None = None) -
     Args:
         preset: the name of a catalog preset; a path, if it is a `PathLike`, ends in `.yaml` or contains a
             path separator; a mapping with the content of a preset, `extends` included; or a preset that was
-            resolved already.
+            resolved already. A path is that of a YAML file or of a saved preset's folder; a word that names no preset
+            may also be such a folder.
         overrides: values to change. A key is a top-level key, a dotted path such as
             `encoder.output_stride`, or a name that occurs once in the schema, such as `output_stride`.
 
@@ -44,6 +46,25 @@ def resolve(preset: PresetLike, *, overrides: Mapping[str, Any] | None = None) -
     """
     inheritance = Inheritance()
     name, tree = _load(preset, inheritance)
+    tree = apply_overrides(tree, overrides or {})
+    return ResolvedPreset.from_tree(name, tree, tuple(inheritance.files))
+
+
+def resolve_fetched(
+    directory: Path, name: str, *, overrides: Mapping[str, Any] | None = None
+) -> ResolvedPreset:
+    """Resolve the saved preset that a hub's client has brought onto this machine.
+
+    Args:
+        directory: where its files are. They may be links into the client's cache, and those are followed.
+        name: of the preset, since the folder may be called by a commit.
+        overrides: as in `resolve`.
+
+    Raises:
+        Errors of `resolve`.
+    """
+    inheritance = Inheritance()
+    tree = inheritance.load(directory / PRESET_FILE, Root(directory, "hub", installed=True))
     tree = apply_overrides(tree, overrides or {})
     return ResolvedPreset.from_tree(name, tree, tuple(inheritance.files))
 
@@ -68,10 +89,37 @@ def _load(preset: PresetLike, inheritance: Inheritance) -> tuple[str, Node]:
     if isinstance(preset, Mapping):
         return "inline", inheritance.merge(from_python(preset, Origin("inline")), home=None)
     if isinstance(preset, str) and not is_path(preset):
-        found = roots.find(preset)
-        return found.name, inheritance.load(found.path, found.root)
-    path = absolute_path(preset)
+        try:
+            found = roots.find(preset)
+        except UnknownPresetError:
+            if not is_saved_preset(preset):
+                raise
+        else:
+            return found.name, inheritance.load(found.path, found.root)
+    if isinstance(preset, str) and "://" in preset:
+        raise CatalogError(
+            "what is described lies on this machine; registry.build and registry.load fetch handles",
+            received=preset,
+            repair="download the folder of the preset, and pass its path",
+        )
+    return load_path(absolute_path(preset), inheritance)
+
+
+def load_path(path: Path, inheritance: Inheritance) -> tuple[str, Node]:
+    """Read a preset that is given by the path of its file, or of a saved preset's folder."""
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a folder may not be entered
+        return path.name, inheritance.load(_file_in(path), roots.home_of(path / PRESET_FILE))
     return path.stem, inheritance.load(path, roots.home_of(path))
+
+
+def _file_in(folder: Path) -> Path:
+    if is_saved_preset(folder):
+        return folder / PRESET_FILE
+    raise CatalogError(
+        f"a folder is a preset if it holds {PRESET_FILE}, as registry.save_preset writes it",
+        received=f"{shown_path(folder)}, which is a folder without",
+        repair="name a .yaml file in that folder, or the folder of a saved preset",
+    )
 
 
 def is_path(text: str) -> bool:

@@ -1,5 +1,7 @@
 """Roots: the folders that hold `<preset_name>.yaml` and `recipes/<recipe_name>.yaml`, and which file a name means.
 
+A root may also hold a saved preset's folder, whose name is then that of the preset.
+
 Built-in presets and those of `ATROUS_PRESET_PATH` are found without importing any plugin; plugins are asked
 only for names that those do not hold.
 """
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from registry.catalog.origin import shown_path
+from registry.catalog.saved import PRESET_FILE
 from registry.errors import (
     CatalogError,
     DuplicatePresetError,
@@ -73,10 +76,15 @@ class Root:
         return shown_path(file)
 
     def files(self) -> Iterator[PresetFile]:
-        """The files of this root, by name; parts (`_…`, folders) are none."""
-        for path in sorted(self.path.glob("*.yaml")):
-            if _NAME.fullmatch(path.stem) and path.is_file():
-                yield PresetFile(path, self)
+        """The files of this root, by name; parts (`_…`, other folders) are none."""
+        for path in sorted((*self.path.glob("*.yaml"), *self.path.glob(f"*/{PRESET_FILE}"))):
+            file = PresetFile(path, self)
+            if _NAME.fullmatch(file.name) and path.is_file():
+                yield file
+
+    def places(self, name: str) -> tuple[Path, Path]:
+        """Where this root would hold a preset of that name: a file, or the folder of a saved preset."""
+        return self.path / f"{name}.yaml", self.path / name / PRESET_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +96,9 @@ class PresetFile:
 
     @property
     def name(self) -> str:
-        """Its name: the file's stem."""
-        return self.path.stem
+        """Its name: the file's stem, or that of the folder that is a saved preset."""
+        is_saved = self.path.name == PRESET_FILE and self.path.parent != self.root.path
+        return self.path.parent.name if is_saved else self.path.stem
 
     def __str__(self) -> str:
         return f"{shown_path(self.path)} ({self.root.owner})"
@@ -170,7 +179,8 @@ def find(name: str, kind: Kind = "preset") -> PresetFile:
         f"a {kind} name must be that of a file in one of the preset roots"
         + ("" if is_possible else "; it starts with a-z or 0-9 and goes on with these, `_`, `.` and `-`"),
         received=name,
-        repair=f"{nearest(name, known)} (a file elsewhere is given with its suffix, as in ./my_{kind}.yaml)",
+        repair=f"{nearest(name, known)} (a file elsewhere is given with its suffix, as in ./my_{kind}.yaml"
+        + (", the folder of a saved preset as ./my_preset)" if kind == "preset" else ")"),
     )
 
 
@@ -237,11 +247,7 @@ def home_of(path: Path, kind: Kind = "preset") -> Root:
 def _only(name: str, roots: Iterable[Root], kind: Kind) -> PresetFile | None:
     if not _NAME.fullmatch(name):
         return None
-    claims = [
-        PresetFile(root.path / f"{name}.yaml", root)
-        for root in roots
-        if (root.path / f"{name}.yaml").exists()
-    ]
+    claims = [PresetFile(path, root) for root in roots for path in root.places(name) if path.exists()]
     if len(claims) > 1:
         raise DuplicatePresetError(
             f"a {kind} name must belong to one file",

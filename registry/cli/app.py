@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from registry.cli import authoring, benchmark, catalog, data, demo, evaluate, inspect, models, plugins, predict, train
+from registry.cli import (
+    authoring,
+    benchmark,
+    catalog,
+    data,
+    demo,
+    evaluate,
+    inspect,
+    models,
+    plugins,
+    predict,
+    train,
+)
 
 __all__ = ["app"]
 

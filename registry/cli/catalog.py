@@ -64,7 +64,9 @@ def list_presets(
 
 
 def show(
-    preset: Annotated[str, typer.Argument(help="Name of a preset, or path of a YAML file.")],
+    preset: Annotated[
+        str, typer.Argument(help="Name of a preset, or path of a YAML file or of a saved preset's folder.")
+    ],
     overrides: SetOption = None,
     recipe: Annotated[bool, typer.Option("--recipe", help="It is the name or path of a recipe.")] = False,
     as_json: JsonOption = False,
@@ -86,14 +88,16 @@ def show(
 def validate(
     presets: Annotated[
         list[str] | None,
-        typer.Argument(help="Names or YAML files; none checks the whole catalog, recipes included."),
+        typer.Argument(
+            help="Names, YAML files or folders of saved presets; none checks the whole catalog, recipes included."
+        ),
     ] = None,
     recipe: Annotated[bool, typer.Option("--recipe", help="They are recipes.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check presets and recipes; exit with 1 if any is wrong.
 
-    All errors are listed: syntax and values, duplicate names, encoders that no plugin offers.
+    All errors are listed: syntax and values, duplicate names, encoders that no plugin offers, absent files of weights.
 
     With --json: {"checked": [name, ...], "errors": [{"kind": "preset" or "recipe", "name": ..., "type": ...,
     "message": ...}, ...]}.
@@ -160,6 +164,8 @@ def _check_resolved(resolved: ResolvedPreset) -> None:
         architecture, spec.channels_for(options), spec.name
     )
     spec.checked_output_stride(encoder.output_stride)
+    resolved.weights_source("segmentation")
+    resolved.weights_source("encoder", spec.weights)
 
 
 def _entry(kind: str, name: str | None, error: RegistryError) -> dict[str, Any]:

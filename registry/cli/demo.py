@@ -9,7 +9,7 @@ import typer
 
 from registry.cli.console import make_folder, say, working
 from registry.cli.guard import GuardedCommand
-from registry.cli.predict import print_segmentation, segment
+from registry.cli.predict import Model, print_segmentation, segment
 from registry.errors import EnvironmentUnsupportedError
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def demo(
     # Our own file, just verified: no trial run needed.
     segmenter = Segmenter(output / "model.tflite", trusted=True)
     palette = list(segmenter.palette) or None
-    summary = segment(segmenter, photo, output / "mask.png", output / "overlay.png", palette=palette)
+    summary = segment(
+        Model.of_file(segmenter), photo, output / "mask.png", output / "overlay.png", palette=palette
+    )
     typer.echo(str(report))
     typer.echo(f"report   {output / 'model.report.html'}")
     print_segmentation(summary)

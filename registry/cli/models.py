@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from registry.atomic import atomic_path, check_output_path
+from registry.atomic import atomic_path, check_output_folder, check_output_path
 from registry.cli.console import print_json, working
 from registry.cli.guard import GuardedCommand
 from registry.cli.options import (
@@ -49,7 +49,12 @@ def register(app: typer.Typer) -> None:
 
 
 def build(
-    preset: Annotated[str, typer.Argument(help="Name of a preset, or path of a YAML file.")],
+    preset: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a preset, path of a YAML file or of a saved preset's folder, or handle."
+        ),
+    ],
     *,
     weights: WeightsOption = _DEFAULT_WEIGHTS,
     encoder_weights: EncoderWeightsOption = _DEFAULT_WEIGHTS,
@@ -59,7 +64,13 @@ def build(
     ] = None,
     overrides: SetOption = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE.keras", help="Save the model there.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.keras|FOLDER",
+            help="Save the model there: as a Keras file, or as a preset where the name has no suffix.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -73,7 +84,7 @@ def build(
     size = parse_size(image_shape, "--image-shape")
     values = parse_overrides(overrides, own_options=True)
     if output is not None:
-        check_output_path(output, suffixes=(".keras",))
+        _check_output(output)
     resolve_first(preset, values)
     with working():
         model = registry.build(
@@ -84,9 +95,11 @@ def build(
             image_shape=None if size is None else (*size, 3),
             **values,
         )
-        if output is not None:
+        if output is not None and output.suffix:
             with atomic_path(output) as temporary:
                 model.save(temporary)
+        elif output is not None:
+            registry.save_preset(model, output)
     summary = {"preset": preset, **_summary(model), "output": None if output is None else str(output)}
     if as_json:
         print_json(summary)
@@ -183,16 +196,24 @@ def export(
             typer.echo(f"report   {one.path.with_suffix('.report.html')}")
 
 
+def _check_output(output: Path) -> None:
+    if output.suffix:
+        check_output_path(output, suffixes=(".keras",))
+    else:
+        check_output_folder(output)
+
+
 def resolve_first(preset: str, overrides: dict[str, Any]) -> Any:
     """Find what is wrong with a preset before TensorFlow is imported, which takes seconds.
 
     Returns:
-        The resolved preset; None for a handle or a folder, which only building opens.
+        The resolved preset; None for a handle or a folder of another kind, which only building opens.
     """
     import registry
+    from registry.catalog import is_saved_preset
     from registry.weights.handles import is_handle
 
-    if is_handle(preset) or Path(preset).is_dir():
+    if is_handle(preset) or (Path(preset).is_dir() and not is_saved_preset(preset)):
         return None
     return registry.describe(preset, **overrides)
 

@@ -1,24 +1,58 @@
-"""`atrous predict`: from a photograph to a mask and an overlay, without TensorFlow."""
+"""`atrous predict`: from a photograph to a mask and an overlay; from a `.tflite` file without TensorFlow."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from registry.atomic import check_output_path
-from registry.cli.console import print_json
+from registry.cli.console import print_json, working
 from registry.cli.guard import GuardedCommand
 from registry.cli.options import JsonOption, parse_size, read_labels
-from registry.errors import OutputPathError
+from registry.errors import ModelError, OutputPathError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from registry.runtime import Segmenter
 
-__all__ = ["print_segmentation", "register", "segment"]
+__all__ = ["Model", "print_segmentation", "register", "segment"]
+
+_YAML_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Model:
+    """Whatever segments: an exported file, or a model in Keras.
+
+    Args:
+        source: what the user called it.
+        run: pixels (H, W, 3) → class per pixel (H, W).
+        num_classes: number of classes, if that is known.
+        labels: name per class, or none.
+        palette: RGB per class, or none.
+    """
+
+    source: str
+    run: Callable[[NDArray[Any]], NDArray[Any]]
+    num_classes: int | None
+    labels: Sequence[str]
+    palette: Sequence[tuple[int, int, int]]
+
+    @classmethod
+    def of_file(cls, segmenter: Segmenter) -> Model:
+        """A `.tflite` file."""
+        return cls(
+            str(segmenter.path),
+            segmenter.segment,
+            segmenter.num_classes,
+            segmenter.labels,
+            segmenter.palette,
+        )
 
 
 def register(app: typer.Typer) -> None:
@@ -28,12 +62,19 @@ def register(app: typer.Typer) -> None:
         cls=GuardedCommand,
         epilog="\b\nExamples:\n"
         "  atrous predict model.tflite photo.jpg\n"
+        "  atrous predict my_saved_preset photo.jpg\n"
         "  atrous predict model.tflite photo.jpg --labels deeplab_v3_plus_resnet50_pascalvoc --json",
     )(predict)
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.tflite", help="The model.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL.tflite|PRESET|FILE.keras",
+            help="The model: an exported file, which takes no TensorFlow, or what registry.load takes.",
+        ),
+    ],
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A photograph: JPEG, PNG, WebP, ...")],
     *,
     mask: Annotated[
@@ -52,7 +93,9 @@ def predict(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(metavar="HEIGHT[xWIDTH]", help="Input size, for a model that leaves it open."),
+        typer.Option(
+            metavar="HEIGHT[xWIDTH]", help="Input size, for a model that leaves it open; else the preset's."
+        ),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; by default the usable CPUs.")] = None,
     as_json: JsonOption = False,
@@ -64,21 +107,59 @@ def predict(
     With --json: {"model", "image", "mask", "overlay", "height", "width", "num_classes",
     "classes": [{"index", "name", "pixels", "fraction"}, ...]}, the largest class first.
     """
-    from registry.runtime import Segmenter
-
     names, palette = read_labels(labels)
     targets = (mask or Path(f"{image.stem}_mask.png"), overlay or Path(f"{image.stem}_overlay.png"))
-    _check_targets(image, model, targets)
-    segmenter = Segmenter(model, size=parse_size(size), num_threads=threads, labels=names)
-    summary = segment(segmenter, image, *targets, palette=palette)
+    _check_targets(image, Path(model), targets)
+    if _is_exported(Path(model)):
+        from registry.runtime import Segmenter
+
+        segmenter = Segmenter(model, size=parse_size(size), num_threads=threads, labels=names)
+        summary = segment(Model.of_file(segmenter), image, *targets, palette=palette)
+    elif threads is not None:
+        raise typer.BadParameter("--threads is for .tflite files; TensorFlow takes the CPUs that it finds")
+    else:
+        with working():
+            summary = segment(_loaded(model, parse_size(size), names), image, *targets, palette=palette)
     if as_json:
         print_json(summary)
     else:
         print_segmentation(summary)
 
 
+def _is_exported(path: Path) -> bool:
+    """Whether a path means a `.tflite` file, whatever it is called."""
+    suffix = path.suffix.lower()
+    return suffix == ".tflite" or (path.is_file() and suffix not in (*_YAML_SUFFIXES, ".keras"))
+
+
+def _loaded(source: str, size: tuple[int, int] | None, names: list[str] | None) -> Model:
+    """A model in Keras, under other names of its classes where the user gives any."""
+    import registry
+
+    model: Any = registry.load(source)
+    if not hasattr(model, "segment"):
+        raise ModelError(
+            "`atrous predict` takes segmenters of atrous, and .tflite files",
+            received=f"{source}, a {type(model).__name__}",
+            repair=f"atrous export {source} model.tflite, then predict with that",
+        )
+    if names is not None and len(names) != model.num_classes:
+        raise ModelError(
+            f"`--labels` must name each of the {model.num_classes} classes of the model",
+            received=f"{len(names)} labels",
+            repair="give one name per class, background included",
+        )
+    return Model(
+        source,
+        lambda pixels: model.segment(pixels, size=size),
+        model.num_classes,
+        model.labels if names is None else names,
+        model.palette,
+    )
+
+
 def segment(
-    segmenter: Segmenter,
+    model: Model,
     image: Path | NDArray[Any],
     mask_path: Path,
     overlay_path: Path,
@@ -88,7 +169,7 @@ def segment(
     """Predict, write both files and sum up.
 
     Args:
-        segmenter: the model.
+        model: what to run.
         image: path, or uint8 pixels (H, W, 3).
         mask_path: where the indexed PNG goes.
         overlay_path: where the overlay goes.
@@ -101,27 +182,27 @@ def segment(
 
     from registry.runtime import load_image, save_mask, save_overlay
 
-    palette = palette or list(segmenter.palette) or None
+    palette = palette or list(model.palette) or None
     pixels = load_image(image)
-    mask = segmenter.predict(pixels)
+    mask = model.run(pixels)
     # Class 0 keeps the photograph visible where it is the background, which is what black stands for.
     transparent = (0,) if palette is None or tuple(palette[0]) == (0, 0, 0) else ()
     save_mask(mask, mask_path, palette)
-    save_overlay(pixels, mask, overlay_path, palette, labels=segmenter.labels, transparent=transparent)
+    save_overlay(pixels, mask, overlay_path, palette, labels=model.labels, transparent=transparent)
     counts = np.bincount(mask.ravel())
     order = [int(index) for index in np.argsort(-counts, kind="stable") if counts[index]]
     return {
-        "model": str(segmenter.path),
+        "model": model.source,
         "image": str(image) if isinstance(image, Path) else None,
         "mask": str(mask_path),
         "overlay": str(overlay_path),
         "height": mask.shape[0],
         "width": mask.shape[1],
-        "num_classes": segmenter.num_classes,
+        "num_classes": model.num_classes,
         "classes": [
             {
                 "index": index,
-                "name": segmenter.labels[index] if segmenter.labels else None,
+                "name": model.labels[index] if model.labels else None,
                 "pixels": int(counts[index]),
                 "fraction": round(float(counts[index]) / mask.size, 6),
             }

@@ -75,10 +75,12 @@ class WeightsConfig(Section):
     """Where `weights='default'` comes from."""
 
     segmentation: StrictStr | None = Field(
-        default=None, description="Handle of weights for the whole model: kaggle://, hf://."
+        default=None,
+        description="Weights for the whole model: a handle (kaggle://, hf://, https://), or a file beside this one.",
     )
     encoder: StrictStr | None = Field(
-        default=None, description="Name of a weight source of the encoder, or a handle."
+        default=None,
+        description="Weights for the encoder: one of its sources by name, a handle, or a file beside this one.",
     )
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from registry.backend import keras, tf
 from registry.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from registry.images import ImageSource
 
 __all__ = ["CLASSIFIER", "Backbone", "ImageSegmenter", "RegistryModel", "deserialize", "untracked"]
 
@@ -70,8 +75,8 @@ class RegistryModel(keras.Model):
         """Build a preset as this class.
 
         Args:
-            preset: name in the catalog, YAML path, mapping, or a KerasHub preset directory or handle
-                (`kaggle://…`, `hf://…`).
+            preset: name in the catalog, path of a YAML file or of a saved preset's folder, mapping, a KerasHub preset
+                directory, or a handle (`kaggle://…`, `hf://…`).
             load_weights: False leaves the weights freshly initialized.
             **kwargs: overrides, as in `registry.build`.
 
@@ -176,6 +181,50 @@ class ImageSegmenter(RegistryModel):
             self._check_data(x)
             return super().predict(x, batch_size=batch_size, **kwargs)
         return super().predict(self._preprocessed(x, batch_size=batch_size), **kwargs)
+
+    def segment(self, image: ImageSource, *, size: int | tuple[int, int] | None = None) -> NDArray[Any]:
+        """Segment one image of any size, as `registry.Segmenter.segment` does with an exported file.
+
+        The image is stretched to the input size (bilinear, antialiased when shrinking) and preprocessed. The logits are
+        resized bilinearly to the image's size, and the best class is taken there; of a single one, what exceeds 0.
+        `predict`, in contrast, is Keras's: arrays of the model's own input size in, its scores out.
+
+        Args:
+            image: path, bytes, PIL image or uint8 array (H, W), (H, W, 3) or (H, W, 4).
+            size: height and width, or one number for both, that the image is stretched to, in pixels; None takes the
+                size that the graph fixes, else `input.size` of the preset.
+
+        Returns:
+            Class indices (H, W) at the image's own size; uint8, or uint16 beyond 256 classes. Ties go to the lowest
+            class.
+
+        Raises:
+            ImageError: the image cannot be decoded.
+            ModelError: `size` does not fit or is missing, or the model gives NaN or infinite values.
+        """
+        from registry.models.segmenting import segment_image
+
+        return segment_image(self, self._logits(), image, size)
+
+    @untracked
+    def _logits(self) -> Any:
+        """The model up to its logits as one compiled function, kept."""
+        if not hasattr(self, "_compiled_logits"):
+            from registry.models.segmenting import compiled_logits
+
+            # In a tuple, as in `_inference`.
+            self._compiled_logits = (compiled_logits(self, f"{CLASSIFIER}_activation"),)
+        return self._compiled_logits[0]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """One name per class, as the preset says; empty if it does not."""
+        return tuple(label.name for label in self.preset_config.labels) if self.preset_config else ()
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """RGB per class, as the preset says; empty if it does not."""
+        return tuple(label.color for label in self.preset_config.labels) if self.preset_config else ()
 
     def _is_one_batch(self, x: Any, batch_size: int | None) -> bool:
         shape: Any = getattr(x, "shape", ())

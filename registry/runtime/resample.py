@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Extent", "argmax_at_size", "mask_dtype", "nearest_at_size", "strips_at_size", "threshold_at_size"]
+__all__ = [
+    "Extent",
+    "argmax_at_size",
+    "mask_at_size",
+    "mask_dtype",
+    "nearest_at_size",
+    "strips_at_size",
+    "threshold_at_size",
+]
 
 Extent = tuple[float, float]
 """Height and width of a part of the scores, in scores and from their upper left corner; may end within one."""
@@ -29,6 +37,22 @@ _ALIVE = 8
 def mask_dtype(num_classes: int) -> type[np.uint8] | type[np.uint16]:
     """The smallest unsigned type that holds every class index."""
     return np.uint8 if num_classes <= 256 else np.uint16
+
+
+def mask_at_size(scores: NDArray[np.float32], size: tuple[int, int], threshold: float) -> NDArray[Any]:
+    """The class of each pixel, from scores at another resolution.
+
+    Args:
+        scores: float32 (h, w, classes), finite.
+        size: (H, W) of the result.
+        threshold: of a single plane of scores, class 1 is where the score exceeds this.
+
+    Returns:
+        As `argmax_at_size`, or `threshold_at_size` for a single plane.
+    """
+    if scores.shape[2] == 1:
+        return threshold_at_size(scores[:, :, 0], size, threshold)
+    return argmax_at_size(scores, size)
 
 
 def argmax_at_size(

@@ -18,7 +18,7 @@ from registry.images import ImageSource, load_image, stretched
 from registry.metadata import Color, OutputKind, SegmenterMetadata, read_metadata
 from registry.runtime.interpreter import LoadedModel, open_interpreter
 from registry.runtime.modelfile import check_structure, probe_in_child
-from registry.runtime.resample import argmax_at_size, mask_dtype, nearest_at_size, threshold_at_size
+from registry.runtime.resample import mask_at_size, mask_dtype, nearest_at_size
 
 __all__ = ["Segmenter"]
 
@@ -126,7 +126,7 @@ class Segmenter:
     def __repr__(self) -> str:
         return f"Segmenter({str(self._path)!r}, input_size={self.input_size}, num_classes={self.num_classes})"
 
-    def predict(self, image: ImageSource) -> NDArray[Any]:
+    def segment(self, image: ImageSource) -> NDArray[Any]:
         """Segment one image.
 
         The image is stretched to the input size (bilinear, antialiased when shrinking). The scores are
@@ -150,9 +150,11 @@ class Segmenter:
         del pixels  # up to 192 MiB that the resizing does not need
         if self._model.output.is_mask:
             return nearest_at_size(self._checked_indices(output), size)
-        if output.shape[2] == 1:
-            return threshold_at_size(output[:, :, 0], size, self._threshold)
-        return argmax_at_size(output, size)
+        return mask_at_size(output, size, self._threshold)
+
+    def predict(self, image: ImageSource) -> NDArray[Any]:
+        """The same as `segment`, which models that are still in Keras have, too."""
+        return self.segment(image)
 
     def predict_scores(self, image: ImageSource) -> NDArray[np.float32]:
         """The model's own scores for one image, at the model's resolution.
@@ -172,7 +174,7 @@ class Segmenter:
             raise ModelError(
                 "scores need a model whose output is scores; this one gives class indices",
                 received=f"{self._path}: {self._model.output.dtype} {self._model.output.shape}",
-                repair="use predict(), or export the model without argmax",
+                repair="use segment(), or export the model without argmax",
             )
         return self._infer(load_image(image))
 

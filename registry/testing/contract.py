@@ -14,6 +14,7 @@ from registry.pyramid import reported_stride
 from registry.testing.heads import head_names
 from registry.testing.outcomes import Finding
 from registry.testing.subject import Subject
+from registry.weights.saved_layers import tensor_names
 
 __all__ = ["check_deterministic", "check_flat", "check_pyramid", "check_sizes"]
 
@@ -171,6 +172,13 @@ def check_deterministic(subject: Subject) -> Iterator[Finding]:
                 "weights must have the same shapes at every output stride: published ones were trained at one",
                 f"{what} differs in {_listed(shapes)}",
                 "change strides and dilation rates only",
+            )
+        differing = sorted(set(tensor_names(subject.encoder().layers)) ^ set(tensor_names(model.layers)))
+        if differing:
+            yield Finding(
+                "variables must have the same names in every build: a saved preset knows them by name",
+                f"{what} differs in {_listed(differing)}",
+                "name the layers within a layer, or give it variables of its own",
             )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from filelock import FileLock, Timeout
@@ -28,6 +28,12 @@ _FREE = (
     "validation.pictures",
     "validation.batch_size",
 )
+_PRESET, _SECTION = "preset", "weights"
+# Keys of a preset's section `weights` → of a recipe.
+_WEIGHTS: Mapping[Literal["segmentation", "encoder"], str] = {
+    "segmentation": "weights",
+    "encoder": "encoder_weights",
+}
 
 
 @dataclass(frozen=True)
@@ -128,20 +134,35 @@ def _claim(run: RunFolder, recipe: ResolvedRecipe, *, restart: bool) -> None:
     for entry in others:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     with atomic_path(run.recipe) as temporary:
-        content = recipe.config.model_dump(mode="json")
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        content = yaml.safe_dump(_portable(recipe), sort_keys=False, allow_unicode=True)
+        temporary.write_text(content, encoding="utf-8")
+
+
+def _portable(recipe: ResolvedRecipe) -> dict[str, Any]:
+    """The recipe as plain data that means the same in any folder.
+
+    A preset may name weights beside its own file; here they are named by the recipe, as a path.
+    """
+    content = recipe.config.model_dump(mode="json")
+    for part, key in _WEIGHTS.items():
+        file = recipe.preset.weights_file(part)
+        if file is not None:
+            content[_PRESET][_SECTION][part] = None
+            if content[key] == "default":
+                content[key] = str(file)
+    return content
 
 
 def _require_same(run: RunFolder, recipe: ResolvedRecipe) -> None:
     try:
-        before = _decisive(resolve_recipe(run.recipe).config.model_dump(mode="json"))
+        before = _decisive(_portable(resolve_recipe(run.recipe)))
     except RegistryError as error:
         raise TrainingError(
             "the folder of a run holds its recipe",
             received=f"{run.recipe}: {error.rule}",
             repair="start anew with --restart, or name another folder",
         ) from error
-    now = _decisive(recipe.config.model_dump(mode="json"))
+    now = _decisive(_portable(recipe))
     different = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if different:
         told = "; ".join(f"{key}: {_text(before.get(key))} → {_text(now.get(key))}" for key in different[:5])

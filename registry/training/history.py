@@ -18,9 +18,7 @@ __all__ = ["History", "read_history"]
 
 
 # What tf.summary.scalar and tf.summary.image write. These need the package tensorboard, which only a viewer needs.
-_SCALAR = tf.compat.v1.SummaryMetadata(
-    plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR"
-)
+_SCALAR = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"}, data_class="DATA_CLASS_SCALAR")
 _IMAGES = tf.compat.v1.SummaryMetadata(
     plugin_data={"plugin_name": "images"}, data_class="DATA_CLASS_BLOB_SEQUENCE"
 )

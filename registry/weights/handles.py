@@ -14,10 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from registry.catalog.saved import PRESET_FILE
 from registry.errors import EnvironmentUnsupportedError, WeightsUnavailableError
 from registry.weights.downloads import Digest, download, require_digest, split_digest, unavailable
 
-__all__ = ["SCHEMES", "fetch_directory", "fetch_file", "is_file_handle", "is_handle"]
+__all__ = ["SCHEMES", "fetch_directory", "fetch_file", "fetch_preset", "is_file_handle", "is_handle"]
 
 _INSTEAD = "download it by other means and pass its path"
 # Seconds that a hub may take to answer a request for metadata.
@@ -98,20 +99,35 @@ def fetch_directory(
     return _local(Path(handle), tuple(required))
 
 
+def fetch_preset(handle: str | os.PathLike[str]) -> Path:
+    """Bring the description of a preset onto this machine: KerasHub's `config.json`, or our `preset.yaml`.
+
+    Args:
+        handle: `kaggle://…`, `hf://…`, or the path of a directory.
+
+    Returns:
+        The directory that holds one of them; what it names may have to be fetched yet.
+
+    Raises:
+        Errors of `fetch_directory`.
+    """
+    return fetch_directory(handle, required=[f"config.json|{PRESET_FILE}"], optional=())
+
+
 def _local(directory: Path, required: tuple[str, ...]) -> Path:
     if not directory.is_dir():
         what = "a file" if directory.exists() else "nothing"
         raise WeightsUnavailableError(
             "a weights path must be an existing preset directory",
             received=f"{directory} ({what})",
-            repair="pass the folder that holds config.json and the weights, a hub handle, or weights=None",
+            repair="pass the folder of a saved preset or KerasHub's with config.json, a hub handle, or weights=None",
         )
     for names in required:
         if not any((directory / name).is_file() for name in names.split("|")):
             raise WeightsUnavailableError(
                 f"a preset directory must hold {names.replace('|', ' or ')}",
                 received=f"{directory} with {', '.join(sorted(p.name for p in directory.iterdir())[:12]) or 'no file'}",
-                repair="write it with save_to_preset, or download the complete preset",
+                repair="write it with registry.save_preset or KerasHub's save_to_preset, or download all of it",
             )
     return directory
 

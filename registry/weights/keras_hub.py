@@ -18,7 +18,7 @@ import h5py
 
 from registry.errors import WeightsFormatError
 from registry.weights.arrays import StoredArray
-from registry.weights.handles import fetch_directory
+from registry.weights.handles import fetch_directory, is_handle
 from registry.weights.hdf5 import check_links, reading, stored_dataset
 
 __all__ = ["KerasHubPreset", "is_preset_directory", "open_preset"]
@@ -114,7 +114,8 @@ class KerasHubPreset:
             }
         task = (self.task or {}).get("config", {})
         mapping: dict[str, Any] = {
-            "description": f"KerasHub preset {self.source}",
+            # A folder by its name alone: a description is published, a path of this machine is not.
+            "description": f"KerasHub preset {self.source if is_handle(self.source) else self.directory.name}",
             "encoder": dict(encoder),
             "architecture": architecture,
             "num_classes": task.get("num_classes", 1),

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import h5py
 
+from registry.catalog.saved import MODEL_FILE, is_saved_preset
 from registry.errors import WeightsFormatError, WeightsUnavailableError
 from registry.weights.arrays import StoredArray
-from registry.weights.handles import fetch_file, is_file_handle, is_handle
+from registry.weights.handles import fetch_directory, fetch_file, fetch_preset, is_file_handle, is_handle
 from registry.weights.keras_files import read_keras_file
 from registry.weights.keras_hub import KerasHubPreset, open_preset
-from registry.weights.safetensors_files import read_safetensors
+from registry.weights.safetensors_files import read_metadata, read_safetensors
+from registry.weights.saved_layers import read_header
 
 __all__ = ["OpenedWeights", "open_weights"]
 
-Kind = Literal["keras_hub", "keras", "safetensors"]
+Kind = Literal["keras_hub", "keras", "safetensors", "saved"]
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,11 @@ class OpenedWeights:
 
     Args:
         source: the handle or path that they came from, for messages.
-        kind: `keras_hub`, a preset directory; `keras`, a `.h5` file; `safetensors`.
-        arrays: layer name → arrays in the order of its variables; of `safetensors`, parameter name → one array. Of a
-            preset directory, those of the backbone.
-        preset: the preset directory that they lie in.
+        kind: `keras_hub`, a preset directory; `keras`, a `.h5` file; `safetensors`; `saved`, one of those that
+            `registry.save_preset` wrote.
+        arrays: layer name → arrays in the order of its variables; of `safetensors`, parameter name → one array; of
+            `saved`, `layer/variable` → one array. Of KerasHub's directory, those of the backbone.
+        preset: KerasHub's directory that they lie in.
     """
 
     source: str
@@ -44,8 +46,8 @@ def open_weights(source: str | os.PathLike[str], *, declared: bool = False) -> O
     """Fetch weights and find what they hold. A file is told by its content, not by its name.
 
     Args:
-        source: the path of a file or of a KerasHub preset directory; or a handle: `kaggle://…`, `hf://user/model`,
-            `hf://user/model/file`, `https://host/file#sha256=<hex>`.
+        source: the path of a file, of a saved preset's folder or of a KerasHub preset directory; or a handle:
+            `kaggle://…`, `hf://user/model`, `hf://user/model/file`, `https://host/file#sha256=<hex>`.
         declared: whether a plugin's `EncoderSpec` names it; a handle may then state another hash or none.
 
     Returns:
@@ -60,16 +62,24 @@ def open_weights(source: str | os.PathLike[str], *, declared: bool = False) -> O
     if is_file_handle(name):
         return _open_file(name, fetch_file(name, declared=declared))
     if is_handle(name) or Path(name).is_dir() or "://" in name:
-        preset = open_preset(source)
-        return OpenedWeights(name, "keras_hub", preset.backbone_arrays(), preset)
+        return _open_directory(name)
     path = Path(name)
     if not path.is_file():
         raise WeightsUnavailableError(
             "a weights path must be an existing file or preset directory",
             received=f"{path} ({'no regular file' if path.exists() else 'nothing'})",
-            repair="pass a .h5 or .safetensors file, the folder that holds config.json, a handle, or weights=None",
+            repair="pass a .h5 or .safetensors file, the folder of a preset, a handle, or weights=None",
         )
     return _open_file(name, path)
+
+
+def _open_directory(source: str) -> OpenedWeights:
+    directory = fetch_preset(source)
+    if is_saved_preset(directory):
+        fetch_directory(source, required=[MODEL_FILE], optional=())
+        return _open_file(source, directory / MODEL_FILE)
+    preset = open_preset(source)
+    return OpenedWeights(source, "keras_hub", preset.backbone_arrays(), preset)
 
 
 def _open_file(source: str, path: Path) -> OpenedWeights:
@@ -80,10 +90,10 @@ def _open_file(source: str, path: Path) -> OpenedWeights:
             received=f"{source}: {_guess(path)}",
             repair="convert it where it came from: model.save_weights('x.h5'), or safetensors' save_file",
         )
-    reader: Callable[[Path], dict[str, list[StoredArray]]] = (
-        read_keras_file if kind == "keras" else read_safetensors
-    )
-    return OpenedWeights(source, kind, reader(path))
+    if kind == "keras":
+        return OpenedWeights(source, kind, read_keras_file(path))
+    is_saved = read_header(path, read_metadata(path)) is not None
+    return OpenedWeights(source, "saved" if is_saved else kind, read_safetensors(path))
 
 
 def _kind_of(path: Path) -> Kind | None:

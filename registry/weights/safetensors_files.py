@@ -1,4 +1,4 @@
-"""`.safetensors` files: parameter name → array, as timm, torchvision and transformers publish them.
+"""`.safetensors` files: name → array, as timm, torchvision and transformers publish parameters, and as we save layers.
 
 The format holds a JSON header and raw numbers, no code. Nothing here imports TensorFlow or PyTorch.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from registry.errors import WeightsError, WeightsFormatError
 from registry.weights.arrays import StoredArray
 
-__all__ = ["read_safetensors"]
+__all__ = ["read_metadata", "read_safetensors"]
 
 _DTYPES = {
     "F16": np.float16,
@@ -56,6 +56,21 @@ def read_safetensors(path: Path) -> dict[str, list[StoredArray]]:
     if not arrays:
         raise _malformed(path, "it holds no array")
     return arrays
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a file says about itself; reads its header alone.
+
+    Raises:
+        WeightsFormatError: the file is damaged.
+    """
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return dict(file.metadata() or {})
+    except Exception as error:
+        raise _malformed(path, f"{type(error).__name__}: {error}") from error
 
 
 def _stored(path: Path, file: Any, name: str) -> StoredArray:

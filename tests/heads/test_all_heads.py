@@ -64,10 +64,16 @@ def saved_and_loaded(preset, path):
     assert (loaded.name, loaded.preprocessor.scale) == (model.name, 0.5)
     x = images(32, 48)
     np.testing.assert_allclose(loaded(x), model(x), atol=1e-6)
+    return model, loaded
 
 
 def test_saving_and_loading(small_head, tmp_path):
-    saved_and_loaded(small_head, tmp_path / "model.keras")
+    model, loaded = saved_and_loaded(small_head, tmp_path / "model.keras")
+    preset = registry.build(registry.save_preset(loaded, tmp_path / "preset"))
+    assert preset.name == model.name
+    for variable, other in zip(preset.weights, model.weights, strict=True):
+        assert (variable.name, variable.numpy().tobytes()) == (other.name, other.numpy().tobytes())
+    np.testing.assert_array_equal(preset(images(32, 48)), model(images(32, 48)))
 
 
 @pytest.mark.slow

@@ -29,6 +29,11 @@ def main() -> None:
             f"{file} is no file of the installed package"
         )
 
+    carried = [file for name in presets if (file := registry.describe(name).weights_file("segmentation"))]
+    for file in carried:
+        assert file.is_file(), f"{file} is not in the package"
+        assert file.resolve().is_relative_to(package / "presets"), f"{file} is no file of the package"
+
     model = registry.build(name, weights=None)
     assert model.count_params() == 39_196_032, model.count_params()
 
@@ -38,7 +43,9 @@ def main() -> None:
         if getattr(module, "__file__", None) and Path(module.__file__).resolve().is_relative_to(repository)
     ]
     assert not strays, f"imported from the repository: {strays}"
-    print(f"{package}: {len(presets)} presets, {len(encoders)} encoders, {name} builds")
+    print(
+        f"{package}: {len(presets)} presets, {len(carried)} with their weights, {len(encoders)} encoders, {name} builds"
+    )
 
 
 if __name__ == "__main__":

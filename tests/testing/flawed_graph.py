@@ -53,6 +53,18 @@ class Sine(layers.Layer):
         return tf.sin(inputs)
 
 
+@register
+class TwoConvolutions(layers.Layer):
+    """Layers within a layer, which Keras numbers as they are made."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.second = layers.Conv2D(8, 1), layers.Conv2D(8, 1)
+
+    def call(self, inputs):
+        return self.second(self.first(inputs))
+
+
 class Unregistered(layers.Layer):
     def call(self, inputs):
         return inputs * 2.0
@@ -117,6 +129,7 @@ def inserted(variant, x):
         "forgets_argument": lambda: Scale(3.0, name="scale3"),
         "flex": lambda: ErfInv(name="erfinv"),
         "float_only": lambda: Sine(name="sine"),
+        "counted_variables": lambda: TwoConvolutions(name="two"),
         "unregistered": lambda: Unregistered(name="unregistered"),
     }.get(variant)
     return layer()(x) if layer else x

@@ -58,6 +58,7 @@ SPECS = [
     variant("head_name"),
     variant("applied_twice"),
     variant("counted_names"),
+    variant("counted_variables"),
     variant("other_shapes"),
     variant("infers_wrongly"),
     variant("not_finite"),

@@ -28,6 +28,7 @@ FLAWS = [
     ("head_name", "flat", "decoder_conv"),
     ("applied_twice", "flat", "twice ×2"),
     ("counted_names", "deterministic", "never by a counter"),
+    ("counted_variables", "deterministic", "two/conv2d"),
     ("other_shapes", "deterministic", "differs in last"),
     ("infers_wrongly", "sizes", "compute_output_shape"),
     ("not_finite", "sizes", "NaN or infinite"),

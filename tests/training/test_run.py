@@ -145,7 +145,11 @@ def test_parts_that_do_not_fit_are_refused(recipe, tmp_path):
         registry.train({**recipe, "crop": [64, 72]}, tmp_path / "a", progress=False)
     with pytest.raises(TrainingError, match="divided among the devices"):
         registry.train(
-            {**recipe, "batch_size": 3, "distribution": {"strategy": "mirrored", "devices": ["CPU:0", "CPU:1"]}},
+            {
+                **recipe,
+                "batch_size": 3,
+                "distribution": {"strategy": "mirrored", "devices": ["CPU:0", "CPU:1"]},
+            },
             tmp_path / "b",
             progress=False,
         )
@@ -160,7 +164,10 @@ def test_a_run_killed_five_times_ends_as_one_that_was_not(recipe, tmp_path):
     script, file = Path(__file__).with_name("killed_run.py"), tmp_path / "recipe.json"
     file.write_text(json.dumps(recipe))
     done = subprocess.run(
-        [sys.executable, script, file, tmp_path / "parts", "5", "0"], capture_output=True, text=True, check=False
+        [sys.executable, script, file, tmp_path / "parts", "5", "0"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     children = [json.loads(line) for line in done.stdout.splitlines()]

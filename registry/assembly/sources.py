@@ -1,0 +1,133 @@
+"""What may stand for a preset, brought onto this machine and resolved: names, files, mappings, folders, handles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from registry.catalog import PresetLike, ResolvedPreset, is_saved_preset, resolve, resolve_fetched
+from registry.catalog.saved import MODEL_FILE, PRESET_FILE
+from registry.discovery import find_encoder, list_encoders
+from registry.errors import ModelError, UnknownEncoderError, WeightsFormatError, nearest
+from registry.weights import keras_hub
+from registry.weights.handles import fetch_directory, fetch_preset, is_handle
+from registry.weights.safetensors_files import read_metadata
+from registry.weights.saved_layers import read_header
+
+__all__ = ["Source", "find_source"]
+
+Key = Literal["segmentation", "encoder"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A preset, resolved, that knows what its own weights are.
+
+    Args:
+        resolved: the preset.
+        keras_hub: the KerasHub directory or handle that it describes, whose weights are its own.
+        handle: where the saved preset was fetched from.
+        directory: the files that have been fetched.
+    """
+
+    resolved: ResolvedPreset
+    keras_hub: str | None = None
+    handle: str | None = None
+    directory: Path | None = None
+
+    def weights(self, key: Key, names: tuple[str, ...] = ()) -> str | None:
+        """The preset's own weights: a name, a handle or a path; None if it has none.
+
+        Args:
+            key: of the whole model, or of the encoder.
+            names: weight sources of the encoder.
+
+        Raises:
+            WeightsUnavailableError: they are not there, or cannot be fetched.
+        """
+        if self.keras_hub is not None:
+            return self.keras_hub if key == "segmentation" else None
+        file = self.resolved.weights_file(key)
+        if self.handle is not None and self.directory is not None and file is not None:
+            is_name = getattr(self.resolved.config.weights, key) in names
+            if not is_name and file.is_relative_to(self.directory):
+                within = file.relative_to(self.directory).as_posix()
+                fetch_directory(self.handle, required=[within], optional=())
+        return self.resolved.weights_source(key, names)
+
+
+def find_source(preset: PresetLike, overrides: Mapping[str, Any], *, weights: bool) -> Source:
+    """Find out what is meant, and resolve it.
+
+    Args:
+        preset: as in `registry.build`.
+        overrides: values to change.
+        weights: whether its own weights are wanted, too.
+
+    Raises:
+        CatalogError: the preset is unknown or wrong.
+        WeightsError: it cannot be fetched, or is no preset.
+    """
+    if is_handle(preset):
+        handle = str(preset)
+        directory = fetch_preset(handle)
+        if is_saved_preset(directory):
+            return _fetched(handle, directory, overrides, weights=weights)
+    elif not keras_hub.is_preset_directory(preset) or is_saved_preset(preset):
+        return Source(_named_as_saved(resolve(preset, overrides=overrides)))
+    opened = keras_hub.open_preset(preset, weights=weights)  # type: ignore[arg-type]
+    mapping = _mapping_of(opened, overrides.get("num_classes"))
+    return Source(resolve(mapping, overrides=overrides), keras_hub=opened.source)
+
+
+def _fetched(handle: str, directory: Path, overrides: Mapping[str, Any], *, weights: bool) -> Source:
+    # kaggle://owner/model/…, hf://user/model@revision
+    model = handle.partition("://")[2].split("/")[1].partition("@")[0]
+    resolved = resolve_fetched(directory, model, overrides=overrides)
+    source = Source(resolved, handle=handle, directory=directory)
+    if weights:
+        source.weights("segmentation")
+    return replace(source, resolved=_named_as_saved(resolved))
+
+
+def _named_as_saved(resolved: ResolvedPreset) -> ResolvedPreset:
+    """A saved preset under the name that its model had, wherever its folder lies and whatever that is called.
+
+    A model's name is written into the files that are made of it, and those should not depend on a path.
+    """
+    file = resolved.files[0] if resolved.files else None
+    if file is None or file.name != PRESET_FILE or not (path := file.with_name(MODEL_FILE)).is_file():
+        return resolved
+    with suppress(WeightsFormatError):  # whoever wants its weights will be told
+        header = read_header(path, read_metadata(path))
+        if header is not None:
+            return replace(resolved, name=header.name)
+    return resolved
+
+
+def _mapping_of(preset: keras_hub.KerasHubPreset, num_classes: int | None) -> dict[str, Any]:
+    """Describe a KerasHub directory as an inline preset, its encoder through the plugin that stands for it."""
+    if num_classes is None and preset.task is None:
+        raise ModelError(
+            "a KerasHub directory without task.json holds a backbone only, so the number of classes must be given",
+            received=preset.source,
+            repair="pass num_classes, or call registry.DeepLabV3Backbone.from_preset",
+        )
+    class_name, arguments = preset.encoder_config()
+    specs = [(record.plugin, find_encoder(record.plugin, record.variant)[1]) for record in list_encoders()]
+    known = {spec.keras_hub_class: (plugin, spec) for plugin, spec in specs if spec.keras_hub_class}
+    if class_name not in known:
+        raise UnknownEncoderError(
+            f"KerasHub's encoders that plugins here stand for are {', '.join(sorted(known)) or 'none'}",
+            received=f"{class_name} in {preset.source}",
+            repair=nearest(class_name, known),
+        )
+    plugin, spec = known[class_name]
+    options = {key: value for key, value in arguments.items() if key in spec.options.model_fields}
+    mapping = preset.preset_mapping({"plugin": plugin, "variant": spec.name, "options": options})
+    if num_classes is not None:
+        mapping["num_classes"] = num_classes
+    return mapping
