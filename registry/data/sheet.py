@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = ["draw_sheet", "save_sheet"]
 
 _CELL = (240, 180)
 """Width and height in pixels that one picture is fitted into; a tile has two, the image and its overlay."""
+_TILE = 2 * _CELL[0] + 2
 _COLUMNS = 3
 _GAP = 8
 _CAPTION = 20
@@ -64,55 +65,69 @@ def save_sheet(
     names = [_named(entry.index, entry.name, entry.share) if entry.images else "" for entry in report.classes]
     names.append(f"ignored {report.ignored:.2%}" if report.ignored else "")
     sheet = draw_sheet(
-        [data[index] for index in report.picks], names, ignore_label=report.ignore_label, palette=palette
+        (data[index] for index in report.picks),
+        names,
+        ignore_label=report.ignore_label,
+        palette=palette,
+        background=report.classes[0].name in ("", "background"),
     )
     with atomic_path(path) as temporary:
         Image.fromarray(sheet).save(temporary)
 
 
 def draw_sheet(
-    examples: Sequence[Example], names: Sequence[str], *, ignore_label: int, palette: ArrayLike | None = None
+    examples: Iterable[Example],
+    names: Sequence[str],
+    *,
+    ignore_label: int,
+    palette: ArrayLike | None = None,
+    background: bool = True,
 ) -> Pixels:
     """Draw examples in a grid, each as its image and its overlay, above a legend.
 
     Args:
-        examples: one or more.
+        examples: one or more; one at a time is held in memory.
         names: what the legend says about each class, and about the ignore label last; what is empty is left out.
         ignore_label: mask value that is not counted; drawn in a light gray.
         palette: RGB colours (classes, 3) in 0…255; None takes Pascal VOC's.
+        background: whether class 0 is a background; without a palette, it is black then, and nothing else is.
 
     Returns:
         uint8 (height, width, 3).
     """
-    colors = _colors(len(names) - 1, palette)
-    columns = min(_COLUMNS, len(examples))
-    width, height = 2 * _CELL[0] + 2, _CELL[1] + _CAPTION
-    rows = -(-len(examples) // columns)
-    size = (columns * (width + _GAP) + _GAP, rows * (height + _GAP) + _GAP)
-    sheet = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(sheet)
+    colors = _colors(len(names) - 1, palette, background)
     font = ImageFont.load_default(_TEXT)
-    for number, example in enumerate(examples):
-        left = _GAP + number % columns * (width + _GAP)
-        top = _GAP + number // columns * (height + _GAP)
-        picture, mask = _thumbnails(example)
-        for position, shown in enumerate((picture, _overlaid(picture, mask, ignore_label, colors))):
-            middle = left + position * (_CELL[0] + 2) + (_CELL[0] - picture.width) // 2
-            sheet.paste(shown, (middle, top + _CELL[1] - picture.height))
-        caption = f"{example.name}   {example.image.shape[1]} x {example.image.shape[0]}"
-        draw.text((left, top + _CELL[1] + 2), _shortened(caption, font, width), fill="black", font=font)
+    tiles = [_tile(example, ignore_label, colors, font) for example in examples]
+    rows = [tiles[start : start + _COLUMNS] for start in range(0, len(tiles), _COLUMNS)]
+    heights = [max(tile.height for tile in row) for row in rows]
+    width = min(len(tiles), _COLUMNS) * (_TILE + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, sum(heights) + _GAP * (len(rows) + 1)), "white")
+    top = _GAP
+    for row, height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            sheet.paste(tile, (_GAP + column * (_TILE + _GAP), top + height - tile.height))
+        top += height + _GAP
     legend = draw_legend(names, colors, width=sheet.width, font_size=_LEGEND_TEXT)
     return np.concatenate([np.asarray(sheet), legend])
 
 
-def _thumbnails(example: Example) -> tuple[Image.Image, NDArray[Any]]:
-    """Image and mask, fitted into a cell."""
+def _tile(
+    example: Example, ignore_label: int, colors: Pixels, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> Image.Image:
+    """Image and overlay side by side, the name below."""
     height, width = example.mask.shape
     factor = min(_CELL[0] / width, _CELL[1] / height)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     smooth = Image.Resampling.BILINEAR if factor < 1 else Image.Resampling.NEAREST
-    mask = Image.fromarray(example.mask).resize(size, Image.Resampling.NEAREST)
-    return Image.fromarray(example.image).resize(size, smooth), np.asarray(mask)
+    picture = Image.fromarray(example.image).resize(size, smooth)
+    mask = np.asarray(Image.fromarray(example.mask).resize(size, Image.Resampling.NEAREST))
+    left = _CELL[0] - size[0]
+    tile = Image.new("RGB", (_TILE, size[1] + _CAPTION), "white")
+    tile.paste(picture, (left, 0))
+    tile.paste(_overlaid(picture, mask, ignore_label, colors), (_TILE - _CELL[0], 0))
+    caption = _shortened(f"{example.name}   {width} x {height}", font, _TILE - left)
+    ImageDraw.Draw(tile).text((left, size[1] + 2), caption, fill="black", font=font)
+    return tile
 
 
 def _overlaid(picture: Image.Image, mask: NDArray[Any], ignore_label: int, colors: Pixels) -> Image.Image:
@@ -130,9 +145,9 @@ def _overlaid(picture: Image.Image, mask: NDArray[Any], ignore_label: int, color
     return Image.fromarray(np.where(border[..., None], np.uint8(0), pixels))
 
 
-def _colors(classes: int, palette: ArrayLike | None) -> Pixels:
+def _colors(classes: int, palette: ArrayLike | None, background: bool) -> Pixels:
     """Colours of the classes, and that of the ignore label last."""
-    known = pascal_voc_colormap() if palette is None else np.asarray(palette, np.uint8)
+    known = np.asarray(palette, np.uint8) if palette is not None else pascal_voc_colormap()[not background :]
     return np.concatenate([known[np.arange(classes) % len(known)], np.array([_IGNORED], np.uint8)])
 
 
@@ -141,8 +156,9 @@ def _named(index: int, name: str, share: float) -> str:
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """The end of a caption that is too long: names of files differ there."""
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(f"…{text}") > width:
+    while text and font.getlength(f"...{text}") > width:
         text = text[1:]
-    return f"…{text}"
+    return f"...{text}"

@@ -46,9 +46,16 @@ def test_tiles_stand_in_a_grid(count, columns, rows):
         for number in range(count)
         for image, mask in [(np.zeros((200, 90 + 400 * (number % 2), 3), np.uint8), np.zeros((200, 90 + 400 * (number % 2)), np.uint8))]
     ]  # fmt: skip
-    sheet = draw_sheet(examples, ["", ""], ignore_label=255)
+    sheet = draw_sheet(iter(examples), ["", ""], ignore_label=255)
     assert sheet.shape[1] == columns * (482 + 8) + 8
     assert rows * 208 + 8 <= sheet.shape[0] <= rows * 208 + 8 + 40
+
+
+def test_without_a_background_no_class_is_black():
+    """COCO-Stuff's class 0 is the person: it must be seen."""
+    example = Example("person", np.full((90, 120, 3), 60, np.uint8), np.zeros((90, 120), np.uint8))
+    sheet = draw_sheet([example], ["person", ""], ignore_label=255, background=False).astype(int)
+    assert np.abs(sheet[60:100, 255:480] - blended((128, 0, 0))).max() <= 1
 
 
 def test_a_sheet_is_written_for_many_classes(tmp_path):
