@@ -256,11 +256,7 @@ def _replace(temporary: Path, target: Path) -> None:
     try:
         temporary.replace(target)
     except OSError as error:
-        raise OutputPathError(
-            "the output must be replaceable",
-            received=f"{target}: {error.strerror}",
-            repair="choose another name",
-        ) from error
+        raise _irreplaceable(target, error) from error
 
 
 def _flush_tree(folder: Path) -> None:
@@ -287,11 +283,15 @@ def _replace_folder(temporary: Path, target: Path) -> None:
                 raise
             shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
-        raise OutputPathError(
-            "the output must be replaceable",
-            received=f"{target}: {error.strerror}",
-            repair="choose another name",
-        ) from error
+        raise _irreplaceable(target, error) from error
+
+
+def _irreplaceable(target: Path, error: OSError) -> OutputPathError:
+    return OutputPathError(
+        "the output must be replaceable",
+        received=f"{target}: {error.strerror}",
+        repair="choose another name",
+    )
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -17,7 +17,7 @@ from registry.models.base import Backbone, ImageSegmenter, RegistryModel
 from registry.weights import keras_hub
 from registry.weights.handles import is_handle
 
-__all__ = ["build", "build_encoder", "load_model", "model_from_preset"]
+__all__ = ["build", "build_encoder", "load_model", "load_trained", "model_from_preset"]
 
 
 def build(

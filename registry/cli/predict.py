@@ -143,16 +143,17 @@ def _loaded(source: str, size: tuple[int, int] | None, names: list[str] | None) 
             received=f"{source}, a {type(model).__name__}",
             repair=f"atrous export {source} model.tflite, then predict with that",
         )
-    if names is not None and len(names) != model.num_classes:
+    classes = max(2, model.num_classes)  # a single plane of scores makes two
+    if names is not None and len(names) != classes:
         raise ModelError(
-            f"`--labels` must name each of the {model.num_classes} classes of the model",
+            f"`--labels` must name each of the {classes} classes of the model",
             received=f"{len(names)} labels",
             repair="give one name per class, background included",
         )
     return Model(
         source,
         lambda pixels: model.segment(pixels, size=size),
-        model.num_classes,
+        classes,
         model.labels if names is None else names,
         model.palette,
     )

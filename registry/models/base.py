@@ -218,13 +218,20 @@ class ImageSegmenter(RegistryModel):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """One name per class, as the preset says; empty if it does not."""
-        return tuple(label.name for label in self.preset_config.labels) if self.preset_config else ()
+        """One name per value of a mask, as the preset says; empty if it does not.
+
+        A single plane of scores makes two values, of which a preset names one at most.
+        """
+        return tuple(label.name for label in self._stated_labels())
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
-        """RGB per class, as the preset says; empty if it does not."""
-        return tuple(label.color for label in self.preset_config.labels) if self.preset_config else ()
+        """RGB per value of a mask, as the preset says; empty if it does not."""
+        return tuple(label.color for label in self._stated_labels())
+
+    def _stated_labels(self) -> tuple[Any, ...]:
+        labels = () if self.preset_config is None else self.preset_config.labels
+        return labels if len(labels) == max(2, self.output_shape[-1]) else ()
 
     def _is_one_batch(self, x: Any, batch_size: int | None) -> bool:
         shape: Any = getattr(x, "shape", ())

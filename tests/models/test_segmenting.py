@@ -145,10 +145,14 @@ def test_new_weights_are_seen_at_once(model):
 def test_names_and_colours_are_those_of_the_preset(model):
     assert (model.labels, model.palette) == ((), ())
     assert on(model, 2).labels == ()
-    named = registry.describe(PRESET, num_classes=1, labels=[{"name": "a", "color": [1, 2, 3]}]).config
-    other = on(model, 1)
-    other.set_preset_config(named)
-    assert (other.labels, other.palette) == (("a",), ((1, 2, 3),))
+    labels = [{"name": name, "color": [1, 2, 3]} for name in "ab"]
+    for classes, names in ((2, ("a", "b")), (1, ())):  # one plane makes a mask of two values
+        other = on(model, classes)
+        other.set_preset_config(
+            registry.describe(PRESET, num_classes=classes, labels=labels[:classes]).config
+        )
+        assert other.labels == names
+        assert other.palette == ((1, 2, 3),) * len(names)
 
 
 def test_it_leaves_no_part_in_the_model(model):
