@@ -22,6 +22,7 @@ Every message states the rule, the value received and the repair::
     │   ├── WeightsUnavailableError      the handle could not be fetched
     │   ├── WeightsFormatError           the file is corrupt, truncated or of an unknown format
     │   └── WeightsMismatchError         arrays missing, extra or mis-shaped; nothing was assigned
+    ├── QuantizationError                a layer or a model cannot be quantized
     ├── ExportError                      the model could not become a verified .tflite file
     ├── ModelFileError                   a .tflite file that cannot be run
     ├── ImageError                       an image cannot be decoded safely
@@ -55,6 +56,7 @@ __all__ = [
     "PeerLostError",
     "PluginError",
     "PyramidContractError",
+    "QuantizationError",
     "RegistryError",
     "RegistryWarning",
     "SegmenterContractError",
@@ -168,6 +170,10 @@ class WeightsFormatError(WeightsError, ValueError):
 
 class WeightsMismatchError(WeightsError, ValueError):
     """Arrays are missing, extra or mis-shaped; no variable was changed."""
+
+
+class QuantizationError(RegistryError, ValueError):
+    """A layer or a model cannot be quantized; names the layer, the reason and the way out."""
 
 
 class ExportError(RegistryError):

@@ -1,0 +1,193 @@
+"""From a trained model to one that computes as its quantized file will: what is rounded where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from registry.backend import keras
+from registry.config.quantization import QuantizationConfig
+from registry.errors import QuantizationError, nearest
+from registry.models.graph import Graph, Node
+from registry.quantization.quantizers import FixedRange
+from registry.quantization.rules import Fixed, Rule, Same, rule_of
+from registry.quantization.wrapper import LayerQuantization, QuantizedLayer
+from registry.rewrites import inference_form
+
+__all__ = ["Placement", "place", "quantized_layers", "to_keras"]
+
+_BITS = {"int8": 8, "int16x8": 16}
+
+
+@dataclass
+class Placement:
+    """Where a model is rounded.
+
+    Args:
+        graph: its inference form.
+        config: what it is quantized to.
+        rules: name of a node → its rule; nodes that stay in floating point are absent.
+        groups: name of a node → the group of tensors of one range that it belongs to.
+        input_range: smallest and largest value of the input.
+        momentum: of the observers.
+    """
+
+    graph: Graph
+    config: QuantizationConfig
+    rules: dict[str, Rule]
+    groups: dict[str, str]
+    input_range: tuple[float, float]
+    momentum: float = 0.99
+    shared: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def bits(self) -> int:
+        """Of activations."""
+        return _BITS[self.config.scheme]
+
+
+def place(
+    model: Any,
+    config: QuantizationConfig,
+    rules: Mapping[type, Rule],
+    *,
+    momentum: float = 0.99,
+) -> Placement:
+    """Find out what is rounded where.
+
+    Args:
+        model: a segmenter of atrous.
+        config: what it is quantized to.
+        rules: of layers that are not known here; they go before the known ones.
+        momentum: of the observers.
+
+    Raises:
+        QuantizationError: a layer has no rule, or `exclude` names none.
+    """
+    activations: Any = "int8" if config.scheme == "int8" else "int16"
+    form, _ = inference_form(model, activations=activations)
+    graph = Graph.of(form)
+    _drop_final_activation(graph)
+    excluded = _excluded(graph, config.exclude)
+    found = _rules(graph, excluded, rules)
+    return Placement(graph, config, found, _groups(graph, found), _input_range(model), momentum=momentum)
+
+
+def to_keras(placement: Placement) -> tuple[Any, Any]:
+    """Build the functional graph, rounded.
+
+    Returns:
+        Input and output tensor.
+    """
+    graph = placement.graph
+    (name,) = graph.inputs
+    image = keras.layers.Input(graph[name].shape[1:], name=name)
+    tensors = {name: _InputRounding(placement, name=f"{name}_rounded")(image)}
+    for node in graph:
+        if node.name in tensors:
+            continue
+        layer = _layer(node, placement)
+        arguments, keywords = node.substituted(tensors)
+        tensors[node.name] = layer(*arguments, **keywords)
+        if node.weights:
+            (layer.layer if isinstance(layer, QuantizedLayer) else layer).set_weights(node.weights)
+    return image, tensors[graph.outputs[0]]
+
+
+def quantized_layers(model: Any) -> dict[str, QuantizedLayer]:
+    """The layers of a model that round, by name."""
+    return {layer.name: layer for layer in model.layers if isinstance(layer, QuantizedLayer)}
+
+
+def _layer(node: Node, placement: Placement) -> Any:
+    layer = node.layer.from_config(dict(node.config))
+    rule = placement.rules.get(node.name)
+    group = placement.groups[node.name]
+    if rule is None or (isinstance(rule, Same) and not rule.blends):
+        return layer
+    config = LayerQuantization(
+        rule,
+        activation_bits=placement.bits,
+        momentum=placement.momentum,
+        shared=placement.shared.setdefault(group, {}),
+    )
+    return QuantizedLayer(layer, config)
+
+
+class _InputRounding(keras.layers.Layer):
+    """The input, rounded to what pixels become by the model's normalization."""
+
+    def __init__(self, placement: Placement, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._quantizer = FixedRange(*placement.input_range, placement.bits)
+
+    def call(self, inputs: Any) -> Any:
+        """Round."""
+        return self._quantizer(inputs, False, {})
+
+
+def _drop_final_activation(graph: Graph) -> None:
+    """Scores are what is trained and compared; whoever wants probabilities squashes them."""
+    node = graph[graph.outputs[0]]
+    if node.is_a(keras.layers.Activation) and node.config["activation"] in ("softmax", "sigmoid"):
+        graph.remove(node)
+
+
+def _excluded(graph: Graph, patterns: Iterable[str]) -> set[str]:
+    names = [node.name for node in graph]
+    excluded: set[str] = set()
+    for pattern in patterns:
+        found = [name for name in names if fnmatchcase(name, pattern)]
+        if not found:
+            raise QuantizationError(
+                "`exclude` names layers of the model's inference form, or patterns that match some",
+                received=pattern,
+                repair=nearest(pattern, names),
+            )
+        excluded.update(found)
+    return excluded
+
+
+def _rules(graph: Graph, excluded: set[str], others: Mapping[type, Rule]) -> dict[str, Rule]:
+    found: dict[str, Rule] = {}
+    unknown: list[QuantizationError] = []
+    for node in graph:
+        if node.name in excluded or node.name in graph.inputs:
+            continue
+        try:
+            found[node.name] = rule_of(node.layer.from_config(dict(node.config)), others)
+        except QuantizationError as error:
+            unknown.append(error)
+    if unknown:
+        listed = "; ".join(str(error.received) for error in unknown[:12])
+        more = f" and {len(unknown) - 12} more" if len(unknown) > 12 else ""
+        raise QuantizationError(unknown[0].rule, received=listed + more, repair=unknown[0].repair)
+    return found
+
+
+def _groups(graph: Graph, rules: Mapping[str, Rule]) -> dict[str, str]:
+    """Tensors that a moving layer reads and gives have one range, however long the chain of such layers is."""
+    leader = {node.name: node.name for node in graph}
+
+    def find(name: str) -> str:
+        while leader[name] != name:
+            name = leader[name]
+        return name
+
+    for node in graph:
+        if not isinstance(rules.get(node.name), Same):
+            continue
+        for source in node.inputs:
+            # A fixed range stays what it is; the file converts where the two meet.
+            is_fixed = isinstance(rules.get(source), Fixed) or source in graph.inputs
+            if source in rules and not is_fixed:
+                leader[find(source)] = find(node.name)
+    return {node.name: find(node.name) for node in graph}
+
+
+def _input_range(model: Any) -> tuple[float, float]:
+    """What the darkest and the brightest pixel become."""
+    preprocessor = getattr(model, "preprocessor", None)
+    return (0.0, 255.0) if preprocessor is None else preprocessor.range_of_pixels()
