@@ -48,6 +48,7 @@ _HOMES = {
     "load": "registry.loading",
     "load_model": "registry.assembly",
     "preset_schema": "registry.catalog",
+    "quantize": "registry.quantization",
     "recipe_schema": "registry.catalog",
     "save_preset": "registry.assembly",
     "train": "registry.training",
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from registry.loading import load as load
     from registry.pyramid import EncoderSpec as EncoderSpec
     from registry.pyramid import Normalization as Normalization
+    from registry.quantization import quantize as quantize
     from registry.runtime import Segmenter as Segmenter
     from registry.training import train as train
 

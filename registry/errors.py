@@ -24,6 +24,7 @@ Every message states the rule, the value received and the repair::
     │   └── WeightsMismatchError         arrays missing, extra or mis-shaped; nothing was assigned
     ├── QuantizationError                a layer or a model cannot be quantized
     ├── ExportError                      the model could not become a verified .tflite file
+    │   └── CalibrationError             images that would spoil a quantization
     ├── ModelFileError                   a .tflite file that cannot be run
     ├── ImageError                       an image cannot be decoded safely
     ├── DataError                        a data set is not laid out or annotated as it should be
@@ -42,6 +43,7 @@ from difflib import get_close_matches
 __all__ = [
     "BlockedPluginError",
     "BrokenPluginError",
+    "CalibrationError",
     "CatalogError",
     "ConfigError",
     "DataError",
@@ -178,6 +180,10 @@ class QuantizationError(RegistryError, ValueError):
 
 class ExportError(RegistryError):
     """The model could not become a verified `.tflite` file; nothing was written."""
+
+
+class CalibrationError(ExportError):
+    """Calibration images that would spoil a quantization, or none."""
 
 
 class ModelFileError(RegistryError, ValueError):

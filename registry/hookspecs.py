@@ -103,3 +103,16 @@ def registry_build_segmenter(
 @hookspec
 def registry_preset_roots() -> Iterable[Path]:  # type: ignore[empty-body]
     """Absolute folders with `<preset_name>.yaml` files that the plugin contributes to the catalog."""
+
+
+@hookspec
+def registry_quantization_rules() -> Mapping[type, Any]:  # type: ignore[empty-body]
+    """Say how layers of the plugin's own classes are quantized. Called when a model with them is.
+
+    Optional: layers of tf-keras and of `registry.models` are known.
+
+    Returns:
+        Layer class → a rule of `registry.quantization.rules`, or a function of the layer that gives one: `Own` for a
+        result of a new range, with the kernels that it is made of; `Same` where values are only moved; `Fixed` where
+        the range is known; `Steps` for a layer of several operations.
+    """

@@ -67,6 +67,21 @@ class Plugin:
             raise broken(self._claim, "must give its preset roots as absolute paths", ", ".join(relative))
         return list(roots)
 
+    def quantization_rules(self) -> dict[type, Any]:
+        """Layer class → rule, of the plugin's own layers.
+
+        Raises:
+            BrokenPluginError: its hook raised (chained) or returned something else.
+        """
+        with blaming(self._claim, "must give its quantization rules without raising", passing=RegistryError):
+            answers = self._hooks.registry_quantization_rules()
+        rules: dict[type, Any] = {}
+        for answer in answers:
+            if not isinstance(answer, Mapping) or not all(isinstance(key, type) for key in answer):
+                raise broken(self._claim, "must return its quantization rules by layer class", repr(answer))
+            rules.update(answer)
+        return rules
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LoadedPlugin(Plugin):

@@ -12,7 +12,7 @@ from registry.config.quantization import QuantizationConfig
 from registry.errors import QuantizationError, nearest
 from registry.models.graph import Graph, Node
 from registry.quantization.quantizers import FixedRange
-from registry.quantization.rules import Fixed, Rule, Same, rule_of
+from registry.quantization.rules import Fixed, Rule, Rules, Same, rule_of
 from registry.quantization.wrapper import LayerQuantization, QuantizedLayer
 from registry.rewrites import inference_form
 
@@ -51,7 +51,7 @@ class Placement:
 def place(
     model: Any,
     config: QuantizationConfig,
-    rules: Mapping[type, Rule],
+    rules: Rules,
     *,
     momentum: float = 0.99,
 ) -> Placement:
@@ -150,7 +150,7 @@ def _excluded(graph: Graph, patterns: Iterable[str]) -> set[str]:
     return excluded
 
 
-def _rules(graph: Graph, excluded: set[str], others: Mapping[type, Rule]) -> dict[str, Rule]:
+def _rules(graph: Graph, excluded: set[str], others: Rules) -> dict[str, Rule]:
     found: dict[str, Rule] = {}
     unknown: list[QuantizationError] = []
     for node in graph:

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow_model_optimization as tfmot
+from tensorflow_model_optimization.quantization.keras.quantizers import Quantizer
 
 from registry.backend import tf
 
 __all__ = ["FixedRange", "KernelRounding", "RangeObserver", "whole_range"]
-
-_Quantizer = tfmot.quantization.keras.quantizers.Quantizer
 
 _SMALLEST = 1e-6
 """Least width of a range: a tensor that is always zero still needs a scale."""
@@ -35,7 +33,7 @@ def whole_range(low: Any, high: Any, bits: int) -> tuple[Any, Any]:
     return low, high
 
 
-class RangeObserver(_Quantizer):
+class RangeObserver(Quantizer):
     """Rounds activations to a range per tensor, which it keeps up with in training.
 
     The range starts where calibration set it, and follows each batch's extremes by an exponential average, until it
@@ -94,7 +92,7 @@ class RangeObserver(_Quantizer):
         return {"bits": self.bits, "momentum": self.momentum}
 
 
-class FixedRange(_Quantizer):
+class FixedRange(Quantizer):
     """Rounds to a range that is known beforehand: of a sigmoid, a softmax, or of the pixels.
 
     Args:
@@ -120,7 +118,7 @@ class FixedRange(_Quantizer):
         return {"low": self.low, "high": self.high, "bits": self.bits}
 
 
-class KernelRounding(_Quantizer):
+class KernelRounding(Quantizer):
     """Rounds a kernel symmetrically, with a scale for each output channel, as TFLite stores it.
 
     tensorflow-model-optimization's own quantizer takes the last axis, which of a depthwise kernel (rows, columns,

@@ -16,7 +16,7 @@ from registry.backend import keras, tf
 from registry.errors import QuantizationError
 from registry.models import activations, layers, padded, pooling
 
-__all__ = ["Fixed", "Observe", "Own", "Rule", "Same", "Steps", "rule_of"]
+__all__ = ["Fixed", "Observe", "Own", "Rule", "Rules", "Same", "Steps", "rule_of"]
 
 Observe: TypeAlias = Callable[[str, Any], Any]
 """Rounds a result in between, by its name within the layer; gives it back rounded."""
@@ -73,6 +73,8 @@ class Steps:
 
 
 Rule: TypeAlias = Own | Same | Fixed | Steps
+Rules: TypeAlias = Mapping[type, Rule | Callable[[Any], Rule]]
+"""Layer class → rule, or a function of the layer that gives it."""
 
 _SIGMOID = Fixed(0.0, 255.0 / 256.0)
 _TANH = Fixed(-1.0, 127.0 / 128.0)
@@ -204,7 +206,7 @@ _FUSED = ("linear", "relu", "relu6")
 """Activations that a convolution's kernel applies itself."""
 
 
-def rule_of(layer: Any, others: Mapping[type, Rule]) -> Rule:
+def rule_of(layer: Any, others: Rules) -> Rule:
     """The rule of a layer.
 
     Args:
@@ -214,24 +216,23 @@ def rule_of(layer: Any, others: Mapping[type, Rule]) -> Rule:
     Raises:
         QuantizationError: there is none; says what to do.
     """
-    if type(layer) in others:
-        return others[type(layer)]
-    if isinstance(layer, keras.layers.Activation):
-        name = keras.activations.serialize(layer.activation)
-        rule = _ACTIVATIONS.get(name) if isinstance(name, str) else None
-        if rule is None:
-            raise _unknown(layer, f"the activation {name!r}")
-        return rule
+    given = others.get(type(layer))
+    if given is not None:
+        return given if isinstance(given, Own | Same | Fixed | Steps) else given(layer)
     if isinstance(layer, keras.layers.ReLU):
         return Own()
-    rule = _RULES.get(type(layer))
-    if rule is None:
-        raise _unknown(layer, type(layer).__name__)
-    if getattr(rule, "kernels", None):
-        name = keras.activations.serialize(layer.activation)
-        if name not in _FUSED:
-            raise _unknown(layer, f"{type(layer).__name__} with the activation {name!r}")
-    return rule
+    is_activation = isinstance(layer, keras.layers.Activation)
+    activation = keras.activations.serialize(layer.activation) if hasattr(layer, "activation") else "linear"
+    known = (
+        _ACTIVATIONS.get(activation if isinstance(activation, str) else "")
+        if is_activation
+        else _RULES.get(type(layer))
+    )
+    if known is None:
+        raise _unknown(layer, f"the activation {activation!r}" if is_activation else type(layer).__name__)
+    if isinstance(known, Own | Steps) and known.kernels and activation not in _FUSED:
+        raise _unknown(layer, f"{type(layer).__name__} with the activation {activation!r}")
+    return known
 
 
 def _unknown(layer: Any, what: str) -> QuantizationError:

@@ -66,6 +66,16 @@ class QuantizedSegmenter(ImageSegmenter):
         """The layers that round, by name."""
         return quantized_layers(self)
 
+    @property
+    def float_layers(self) -> tuple[str, ...]:
+        """Names of the layers that stay in floating point."""
+        placement = self.placement
+        return tuple(
+            node.name
+            for node in placement.graph
+            if node.name not in placement.rules and node.name not in placement.graph.inputs
+        )
+
     def freeze_observers(self) -> None:
         """Let ranges stay as they are from now on; a training function that was traced before goes on observing."""
         for layer in self.rounding_layers.values():

@@ -94,17 +94,28 @@ class QuantizedLayer(QuantizeWrapperV2):
         """Told of each result, with the variables of its range; nothing is rounded while it is set."""
 
     def build(self, input_shape: Any) -> None:
-        """Build the layer, and an observer for each of its results."""
-        super().build(input_shape)
+        """Build the layer, and an observer for each of its results.
+
+        In the place of tensorflow-model-optimization's own, which counts steps in a variable that nothing reads here.
+        """
+        keras.layers.Wrapper.build(self, input_shape)
+        self._trainable_weights.extend(self.layer.trainable_weights)
         config = self.quantize_config
+        self._weight_vars = [
+            (kernel, quantizer, quantizer.build(kernel.shape, kernel.name, self))
+            for kernel, quantizer in config.get_weights_and_quantizers(self.layer)
+        ]
         steps = config.rule.names if isinstance(config.rule, Steps) else ()
         self._observers = {name: config.observer() for name in steps}
+        self._output_quantizers = config.get_output_quantizers(self.layer)
+        if isinstance(config.rule, Own | Steps):
+            self._observers[_OUTPUT] = self._output_quantizers[0]
         self._observed = {
             name: observer.build(None, name, self) for name, observer in self._observers.items()
         }
-        if self._output_quantizers and isinstance(config.rule, Own | Steps):
-            self._observers[_OUTPUT] = self._output_quantizers[0]
-            self._observed[_OUTPUT] = self._output_quantizer_vars
+        self._output_quantizer_vars = self._observed.get(_OUTPUT) or self._output_quantizers[0].build(
+            None, _OUTPUT, self
+        )
 
     @property
     def ranges(self) -> dict[str, dict[str, Any]]:
@@ -122,8 +133,6 @@ class QuantizedLayer(QuantizeWrapperV2):
             training = keras.backend.learning_phase()
         with self._rounded_kernels(training):
             result = self._computed(inputs, training, kwargs)
-        if not self._output_quantizers:
-            return result
         return self._rounded(self._output_quantizers[0], result, training, self._output_quantizer_vars)
 
     @contextmanager
