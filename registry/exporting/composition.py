@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from registry.errors import ExportError
+from registry.exporting.islands import layers_in
 from registry.exporting.modes import InputDtype, Mode
 from registry.inspection.graph import Operator, Subgraph, read_graph
 
@@ -98,9 +99,7 @@ def _is_meant(part: _Part, float_layers: Collection[str]) -> bool:
         return False
     if part.operator.name in ("QUANTIZE", "DEQUANTIZE"):
         return True
-    # The converter names a tensor after the operations that were fused into it: model/layer/op;model/layer/op.
-    names = {step for name in str(part).split(";") for step in name.split("/")}
-    return bool(names & set(float_layers))
+    return bool(layers_in(str(part)) & set(float_layers))
 
 
 def _none(parts: list[_Part]) -> Iterator[_Part]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -42,7 +42,7 @@ class ServingGraph:
         classes: number of score planes.
         squashing: what makes probabilities of its logits.
         has_ranges: whether the graph says what its tensors are rounded to, so that the converter need not measure.
-        float_layers: names of layers that stay in floating point.
+        float_layers: names of layers that are to stay in floating point → their weights.
         stride: pixels of the output per pixel of the mask that was decided on, (rows, columns); (1, 1) if exact.
     """
 
@@ -53,7 +53,7 @@ class ServingGraph:
     squashing: Squashing
     stride: tuple[int, int]
     has_ranges: bool = False
-    float_layers: tuple[str, ...] = ()
+    float_layers: Mapping[str, list[NDArray[np.float32]]] = field(default_factory=dict)
 
 
 def make_serving_graph(
@@ -122,8 +122,14 @@ def make_serving_graph(
         squashing,
         stride,
         has_ranges=has_ranges,
-        float_layers=model.float_layers if is_quantized else (),
+        float_layers=_float_layers(model, form) if has_ranges else {},
     )
+
+
+def _float_layers(model: QuantizedSegmenter, form: Any) -> dict[str, list[NDArray[np.float32]]]:
+    """Excluded layers that the graph still has, with their weights after the rewrites."""
+    present = {layer.name: layer for layer in form.layers}
+    return {name: present[name].get_weights() for name in model.float_layers if name in present}
 
 
 def make_reference(model: Any, size: tuple[int, int]) -> Reference:
@@ -136,8 +142,10 @@ def make_reference(model: Any, size: tuple[int, int]) -> Reference:
     Returns:
         Function of float32 pixels (1, height, width, 3) in 0…255 to float32 logits (1, height, width, classes).
     """
-    graph = Graph.of(model, size)
-    bare = model if _without_squashing(graph) is None else graph.to_keras()
+    bare = model
+    if not isinstance(model, QuantizedSegmenter):  # which ends in logits
+        graph = Graph.of(model, size)
+        bare = model if _without_squashing(graph) is None else graph.to_keras()
     preprocessor = getattr(model, "preprocessor", None)
 
     def reference(pixels: NDArray[np.float32]) -> NDArray[np.float32]:

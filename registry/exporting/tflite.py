@@ -20,6 +20,7 @@ from registry.errors import CalibrationError, ExportError
 from registry.exporting.composition import require_mode
 from registry.exporting.conversion import convert
 from registry.exporting.evidence import report_base, write_evidence
+from registry.exporting.islands import keep_float
 from registry.exporting.modes import (
     InputDtype,
     Mode,
@@ -238,6 +239,8 @@ def _make(
         images=images,
         announce=announce,
     )
+    if serving.float_layers:
+        content = keep_float(content, serving.float_layers)
     content = write_metadata(content, _metadata(request, size, serving))
     announce("checking operations")
     operations = count_operations(content)

@@ -12,13 +12,15 @@ from registry.config.quantization import QuantizationConfig
 from registry.errors import QuantizationError, nearest
 from registry.models.graph import Graph, Node
 from registry.quantization.quantizers import FixedRange
-from registry.quantization.rules import Fixed, Rule, Rules, Same, rule_of
+from registry.quantization.rules import Fixed, Own, Rule, Rules, Same, rule_of
 from registry.quantization.wrapper import LayerQuantization, QuantizedLayer
 from registry.rewrites import inference_form
 
 __all__ = ["Placement", "place", "quantized_layers", "to_keras"]
 
 _BITS = {"int8": 8, "int16x8": 16}
+# Their kernels apply a ReLU themselves; convolutions have taken theirs up in the inference form.
+_FUSING = (keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply)
 
 
 @dataclass
@@ -28,7 +30,9 @@ class Placement:
     Args:
         graph: its inference form.
         config: what it is quantized to.
-        rules: name of a node → its rule; nodes that stay in floating point are absent.
+        rules: name of a node → its rule.
+        excluded: names of nodes that compute in floating point; their results are rounded for those who read them.
+        fused: names of sums and products whose kernel applies the ReLU behind them, so that they are not rounded.
         groups: name of a node → the group of tensors of one range that it belongs to.
         input_range: smallest and largest value of the input.
         momentum: of the observers.
@@ -37,6 +41,8 @@ class Placement:
     graph: Graph
     config: QuantizationConfig
     rules: dict[str, Rule]
+    excluded: set[str]
+    fused: set[str]
     groups: dict[str, str]
     input_range: tuple[float, float]
     momentum: float = 0.99
@@ -72,7 +78,16 @@ def place(
     _drop_final_activation(graph)
     excluded = _excluded(graph, config.exclude)
     found = _rules(graph, excluded, rules)
-    return Placement(graph, config, found, _groups(graph, found), _input_range(model), momentum=momentum)
+    return Placement(
+        graph,
+        config,
+        found,
+        excluded,
+        _fused(graph, found),
+        _groups(graph, found),
+        _input_range(model),
+        momentum=momentum,
+    )
 
 
 def to_keras(placement: Placement) -> tuple[Any, Any]:
@@ -105,7 +120,7 @@ def _layer(node: Node, placement: Placement) -> Any:
     layer = node.layer.from_config(dict(node.config))
     rule = placement.rules.get(node.name)
     group = placement.groups[node.name]
-    if rule is None or (isinstance(rule, Same) and not rule.blends):
+    if rule is None or node.name in placement.fused or (isinstance(rule, Same) and not rule.blends):
         return layer
     config = LayerQuantization(
         rule,
@@ -154,7 +169,11 @@ def _rules(graph: Graph, excluded: set[str], others: Rules) -> dict[str, Rule]:
     found: dict[str, Rule] = {}
     unknown: list[QuantizationError] = []
     for node in graph:
-        if node.name in excluded or node.name in graph.inputs:
+        if node.name in graph.inputs:
+            continue
+        if node.name in excluded:
+            # Its kernel stays as it is; whoever reads its result reads integers.
+            found[node.name] = Own()
             continue
         try:
             found[node.name] = rule_of(node.layer.from_config(dict(node.config)), others)
@@ -165,6 +184,30 @@ def _rules(graph: Graph, excluded: set[str], others: Rules) -> dict[str, Rule]:
         more = f" and {len(unknown) - 12} more" if len(unknown) > 12 else ""
         raise QuantizationError(unknown[0].rule, received=listed + more, repair=unknown[0].repair)
     return found
+
+
+def _fused(graph: Graph, rules: Mapping[str, Rule]) -> set[str]:
+    fused = set()
+    for node in graph:
+        if node.name not in rules or not _is_fusable_relu(node):
+            continue
+        source = graph[node.inputs[0]]
+        is_alone = graph.only_consumer(source.name) is node
+        if is_alone and source.name in rules and source.is_a(*_FUSING):
+            fused.add(source.name)
+    return fused
+
+
+def _is_fusable_relu(node: Node) -> bool:
+    """Whether it is a ReLU or ReLU6, which kernels apply as they write their result."""
+    if node.is_a(keras.layers.Activation):
+        return node.config["activation"] in ("relu", "relu6")
+    return (
+        node.is_a(keras.layers.ReLU)
+        and not node.config["negative_slope"]
+        and not node.config["threshold"]
+        and node.config["max_value"] in (None, 6, 6.0)
+    )
 
 
 def _groups(graph: Graph, rules: Mapping[str, Rule]) -> dict[str, str]:

@@ -72,6 +72,17 @@ class _Stepped(keras.layers.Layer):
         """The layer's."""
         return self._layer.compute_output_shape(input_shape)
 
+    def get_config(self) -> dict[str, Any]:
+        """What it is made of; a rule is code, so it lives only as long as the conversion."""
+        return {
+            **super().get_config(),
+            "layer": type(self._layer),
+            "layer_config": self._layer.get_config(),
+            "rule": self._rule,
+            "ranges": self._ranges,
+            "bits": self._bits,
+        }
+
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """Make it of the layer's own class and configuration."""

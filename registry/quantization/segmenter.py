@@ -69,12 +69,7 @@ class QuantizedSegmenter(ImageSegmenter):
     @property
     def float_layers(self) -> tuple[str, ...]:
         """Names of the layers that stay in floating point."""
-        placement = self.placement
-        return tuple(
-            node.name
-            for node in placement.graph
-            if node.name not in placement.rules and node.name not in placement.graph.inputs
-        )
+        return tuple(node.name for node in self.placement.graph if node.name in self.placement.excluded)
 
     def freeze_observers(self) -> None:
         """Let ranges stay as they are from now on; a training function that was traced before goes on observing."""

@@ -168,6 +168,9 @@ class Learner:
 
 def _build(recipe: ResolvedRecipe, *, resumed: bool) -> Any:
     config = recipe.config
+    section = config.quantization
+    if section is not None and section.distillation is not None:
+        resumed = False  # a checkpoint has the student's weights, not the teacher's
     return build(
         recipe.preset,
         weights=None if resumed else config.weights,

@@ -18,7 +18,7 @@ def ranges(model, name):
 
 def test_min_max_are_the_extremes_in_floating_point(quantized_model, images):
     form = quantized_model.placement.graph.to_keras()
-    names = ["conv1_conv", "stack0_block0_add", "stack3_block1_2_conv", "segmentation_output"]
+    names = ["conv1_conv", "stack0_block0_out", "stack3_block1_2_conv", "segmentation_output"]
     values = keras.Model(form.inputs, [form.get_layer(name).output for name in names])
     results = values.predict(quantized_model.preprocessor(images), verbose=0)
     for name, result in zip(names, results, strict=True):
