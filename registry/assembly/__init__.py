@@ -1,7 +1,8 @@
 """From a preset to one flat functional model: catalog → encoder plugin → pyramid check → architecture → weights."""
 
-from registry.assembly.building import build, build_encoder, load_model, load_trained, model_from_preset
+from registry.assembly.building import build, build_encoder, load_trained, model_from_preset
 from registry.assembly.encoder import PyramidEncoder
+from registry.assembly.saved_models import load_model
 from registry.assembly.saving import save_preset
 from registry.assembly.segmenter import restore
 from registry.models.base import Backbone, ImageSegmenter

@@ -16,10 +16,10 @@ from registry.discovery import find_encoder
 from registry.errors import ModelError, RegistryWarning, nearest
 from registry.models.base import CLASSIFIER, ImageSegmenter
 from registry.pyramid import EncoderSpec
-from registry.weights.arrays import Arrays
+from registry.weights.arrays import Arrays, stored
 from registry.weights.assignment import WeightsReport, assign
 from registry.weights.handles import is_handle
-from registry.weights.opening import open_weights
+from registry.weights.opening import OpenedWeights, open_weights
 from registry.weights.saved_layers import assign_saved, layer_of
 
 __all__ = ["load_encoder_weights", "load_weights"]
@@ -118,12 +118,27 @@ class _SegmentationWeights:
 
 def _open(source: str | os.PathLike[str]) -> _SegmentationWeights:
     """Open weights of a whole model; those of the classifier apart, since it may stay fresh."""
-    opened = open_weights(source)
+    opened = _opened(source)
     if opened.preset is not None:
         return _SegmentationWeights(opened.source, opened.arrays, opened.preset.head_arrays())
     body = {name: arrays for name, arrays in opened.arrays.items() if not name.startswith(CLASSIFIER)}
     head = {name: arrays for name, arrays in opened.arrays.items() if name.startswith(CLASSIFIER)}
     return _SegmentationWeights(opened.source, body, head, assign_saved if opened.kind == "saved" else assign)
+
+
+def _opened(source: str | os.PathLike[str], *, declared: bool = False) -> OpenedWeights:
+    """Open weights. A `.keras` file numbers them by class, so the model that they belong to is asked for the names."""
+    path = Path(source)
+    if path.suffix.lower() != ".keras" or is_handle(os.fspath(source)):
+        return open_weights(source, declared=declared)
+    from registry.assembly.saved_models import load_model
+
+    arrays = {
+        layer.name: [stored(value) for value in layer.get_weights()]
+        for layer in load_model(path).layers
+        if layer.weights
+    }
+    return OpenedWeights(os.fspath(source), "keras", arrays)
 
 
 def _load_segmentation_weights(
@@ -170,7 +185,7 @@ def load_encoder_weights(
             received=name,
             repair=nearest(name, spec.weights),
         )
-    opened = open_weights(spec.weights.get(name, name), declared=name in spec.weights)
+    opened = _opened(spec.weights.get(name, name), declared=name in spec.weights)
     if opened.kind == "saved":
         # A saved preset holds a whole model, of which the encoder is a part.
         names = {layer.name for layer in layers}

@@ -88,7 +88,9 @@ def _open_file(source: str, path: Path) -> OpenedWeights:
         raise WeightsFormatError(
             "a weights file is Keras's .h5 or .safetensors",
             received=f"{source}: {_guess(path)}",
-            repair="convert it where it came from: model.save_weights('x.h5'), or safetensors' save_file",
+            repair="convert it where it came from: model.save_weights('x.h5') in Keras; in PyTorch, in three lines, "
+            "state = torch.load('x.pth', weights_only=True); state = {k: v.contiguous() for k, v in state.items()}; "
+            "safetensors.torch.save_file(state, 'x.safetensors')",
         )
     if kind == "keras":
         return OpenedWeights(source, kind, read_keras_file(path))
@@ -129,8 +131,8 @@ _BY_SUFFIX: dict[str, Kind] = {
 }
 # First two bytes → what it is.
 _FOREIGN = {
-    b"PK": "a ZIP archive, as .keras and PyTorch's files are; registry.load_model reads .keras, and what holds pickles "
-    "is never read, because a pickle runs code"
+    b"PK": "a ZIP archive without a model of Keras; PyTorch's .pth are such, and the pickle in them is never read, "
+    "because a pickle runs code"
 } | {
     b"\x80" + bytes([protocol]): "a pickle, which is never read, because it runs code"
     for protocol in range(2, 6)
