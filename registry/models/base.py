@@ -8,6 +8,7 @@ import numpy as np
 
 from registry.backend import keras, tf
 from registry.errors import ModelError
+from registry.models.numbering import name_groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,6 +87,16 @@ class RegistryModel(keras.Model):
         from registry.assembly import model_from_preset
 
         return model_from_preset(cls, preset, load_weights=load_weights, **kwargs)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
+        """Save the weights; arguments of `tf_keras.Model.save_weights`.
+
+        A `.weights.h5` file numbers layers by class, which leaves open which of two parallel ones is which; each gets
+        its name in addition, where KerasHub has it, and `registry.build(…, weights=…)` goes by that.
+        """
+        super().save_weights(filepath, overwrite=overwrite, **kwargs)
+        if str(filepath).endswith(".weights.h5"):
+            name_groups(filepath, self.layers)
 
     @property
     def size_multiple(self) -> tuple[int, int]:
