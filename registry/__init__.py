@@ -49,6 +49,7 @@ _HOMES = {
     "load_model": "registry.assembly",
     "preset_schema": "registry.catalog",
     "recipe_schema": "registry.catalog",
+    "save_keras_hub": "registry.assembly",
     "save_preset": "registry.assembly",
     "train": "registry.training",
 }
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from registry.assembly import build as build
     from registry.assembly import build_encoder as build_encoder
     from registry.assembly import load_model as load_model
+    from registry.assembly import save_keras_hub as save_keras_hub
     from registry.assembly import save_preset as save_preset
     from registry.catalog import describe as describe
     from registry.catalog import list_presets as list_presets

@@ -2,6 +2,7 @@
 
 from registry.assembly.building import build, build_encoder, load_trained, model_from_preset
 from registry.assembly.encoder import PyramidEncoder
+from registry.assembly.keras_hub_export import save_keras_hub
 from registry.assembly.saved_models import load_model
 from registry.assembly.saving import save_preset
 from registry.assembly.segmenter import restore
@@ -24,5 +25,6 @@ __all__ = [
     "load_trained",
     "model_from_preset",
     "restore",
+    "save_keras_hub",
     "save_preset",
 ]
