@@ -36,6 +36,7 @@ _HOMES = {
     "Segmenter": "registry.runtime",
     "build": "registry.assembly",
     "build_encoder": "registry.assembly",
+    "convert": "registry.assembly",
     "describe": "registry.catalog",
     "evaluate": "registry.evaluation",
     "export": "registry.exporting",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from registry.assembly import SegmentationPreprocessor as SegmentationPreprocessor
     from registry.assembly import build as build
     from registry.assembly import build_encoder as build_encoder
+    from registry.assembly import convert as convert
     from registry.assembly import load_model as load_model
     from registry.assembly import save_keras_hub as save_keras_hub
     from registry.assembly import save_preset as save_preset

@@ -1,6 +1,7 @@
 """From a preset to one flat functional model: catalog → encoder plugin → pyramid check → architecture → weights."""
 
 from registry.assembly.building import build, build_encoder, load_trained, model_from_preset
+from registry.assembly.converting import Conversion, convert
 from registry.assembly.encoder import PyramidEncoder
 from registry.assembly.keras_hub_export import save_keras_hub
 from registry.assembly.saved_models import load_model
@@ -13,6 +14,7 @@ from registry.models.segmenter import PyramidSegmenter
 
 __all__ = [
     "Backbone",
+    "Conversion",
     "DeepLabV3Backbone",
     "DeepLabV3ImageSegmenter",
     "ImageSegmenter",
@@ -21,6 +23,7 @@ __all__ = [
     "SegmentationPreprocessor",
     "build",
     "build_encoder",
+    "convert",
     "load_model",
     "load_trained",
     "model_from_preset",

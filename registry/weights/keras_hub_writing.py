@@ -113,6 +113,11 @@ def write_directory(
     head = {"layers/conv2d": "segmentation_output"}
     _write_arrays(folder / "model.weights.h5", places, arrays, "deep_lab_v3_backbone")
     _write_arrays(folder / "task.weights.h5", head, arrays, "deep_lab_v3_image_segmenter")
+    with h5py.File(folder / "task.weights.h5", "r+") as file:
+        # Its segmenter compiles an Adam of its own, and warns where the file has no step and rate for it.
+        group = file.create_group("optimizer/vars")
+        group.attrs["name"] = "adam"
+        group["0"], group["1"] = np.int64(0), np.float32(1e-3)
 
 
 def _own(name: str) -> dict[str, Any]:
