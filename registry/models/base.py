@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -31,13 +32,30 @@ def deserialize(config: dict[str, Any], custom_objects: Any = None) -> Any:
     return keras.layers.deserialize(config, custom_objects=custom_objects, use_legacy_format=True)
 
 
-class _Presets:
-    """`Class.presets`: the catalog's presets, name → one-line description, without building anything."""
+class _Presets(Mapping[str, str]):
+    """`Class.presets`: the catalog's presets, name → one-line description, without building anything.
 
-    def __get__(self, instance: Any, owner: type) -> dict[str, str]:
+    Each is read when it is asked for: Keras touches every attribute of a model that it saves, and reading them all
+    takes seconds.
+    """
+
+    def __getitem__(self, name: str) -> str:
         from registry.catalog import describe, list_presets
 
-        return {name: describe(name).config.description for name in list_presets()}
+        if name not in list_presets():
+            raise KeyError(name)
+        return describe(name).config.description
+
+    def __iter__(self) -> Iterator[str]:
+        from registry.catalog import list_presets
+
+        return iter(list_presets())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 class RegistryModel(keras.Model):
