@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,12 +105,13 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     try:
         if saved.is_dir():
             _check_saved_model(saved)
-        elif h5py.is_hdf5(saved):
+        elif str(saved).endswith(".keras") and zipfile.is_zipfile(saved):
+            # Asked as Keras asks, and first: a file can be an archive and HDF5 at once.
+            _check_archive(saved)
+        elif saved.is_file() and h5py.is_hdf5(saved):
             _check_h5(saved)
-        elif saved.suffix.lower() == ".keras" or saved.is_file():
-            check_configuration(saved, read_config(saved))
-            with unpacked_weights(saved) as weights:
-                check_file(weights, lambda _, why: malformed_archive(saved, why))
+        else:
+            _refuse(saved)
         return keras.models.load_model(os.fspath(saved), safe_mode=True)
     except WeightsError:
         raise
@@ -119,6 +121,17 @@ def load_model(path: str | os.PathLike[str]) -> Any:
             received=f"{saved}: {type(error).__name__}: {error}",
             repair="save the model again, with the same plugins installed",
         ) from error
+
+
+def _refuse(path: Path) -> None:
+    read_config(path)  # says what is wrong with it
+    raise _malformed(path, "the name of an archive must end in .keras")
+
+
+def _check_archive(path: Path) -> None:
+    check_configuration(path, read_config(path))
+    with unpacked_weights(path) as weights:
+        check_file(weights, lambda _, why: malformed_archive(path, why))
 
 
 def _check_h5(path: Path) -> None:

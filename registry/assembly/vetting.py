@@ -128,17 +128,25 @@ def _objection(item: Mapping[str, Any]) -> str | None:
     shown = name if module is None else f"{name} of {module}"
     if name in _NEVER:
         return f"{shown}, which holds code or reads files"
-    found = keras.saving.get_registered_object(registered or name) or (
-        module is None and _registered_as(name)
-    )
+    # As Keras looks it up: with a module, by the registered name alone, and by the class's where that key is absent.
+    key = item.get("registered_name", name) if module else registered or name
+    found = keras.saving.get_registered_object(key) or (None if module else _registered_as(name))
     if found:
         holds_code = inspect.isclass(found) and issubclass(found, keras.layers.Lambda)
         return f"{shown}, which holds code" if holds_code else None
+    return _builtin_objection(item, name, shown)
+
+
+def _builtin_objection(item: Mapping[str, Any], name: str, shown: str) -> str | None:
+    """The same for what nobody registered: it must be Keras's own."""
     if name == "function":
         return _function_objection(item)
-    if name in ("TFOpLambda", "SlicingOpLambda"):
-        return _operation_objection(item) or (None if _is_known(name, module) else shown)
-    return None if _is_known(name, module) else shown
+    if item.get("registered_name") not in (None, name):
+        # Where a module has no such class, Keras takes what it has under the other name.
+        return f"{shown} as {item['registered_name']}"
+    if name in ("TFOpLambda", "SlicingOpLambda") and (objection := _operation_objection(item)):
+        return objection
+    return None if _is_known(name, item.get("module")) else shown
 
 
 def _is_known(name: str, module: str | None) -> bool:

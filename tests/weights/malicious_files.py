@@ -195,6 +195,20 @@ MODELS = {
         lambda f: legacy_h5(f, old("TFOpLambda", function="io.read_file")),
         "io.read_file",
     ),
+    "class under another name": (
+        lambda f: archive(f, functional(layer("LayerScale", registered="Lambda", **LAMBDA))),
+        "LayerScale of builtins as Lambda",
+    ),
+    "registered name beside another module": (
+        lambda f: archive(
+            f,
+            functional(
+                {"class_name": "atrous>ResizeLike", "registered_name": None, "module": "os", "config": {}}
+            ),
+        ),
+        "atrous>ResizeLike of os",
+    ),
+    "two formats at once": (lambda f: _two_formats(f), "holds code"),
     "graph in a layer": (
         lambda f: archive(f, functional(layer("TFSMLayer", filepath="/tmp/x"))),
         "holds code",
@@ -400,6 +414,13 @@ WEIGHTS = {
 def _write(path, content):
     path.write_bytes(content)
     return path
+
+
+def _two_formats(folder):
+    """A harmless model in HDF5, with an archive behind it that Keras would take instead."""
+    harmless = legacy_h5(folder, old("Dense", units=1)).read_bytes()
+    harmful = archive(folder, functional(layer("Lambda", **LAMBDA)))
+    return _write(harmful, harmless + harmful.read_bytes())
 
 
 def _cut(path):
