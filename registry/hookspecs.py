@@ -18,7 +18,12 @@ from typing import Any
 
 import pluggy
 
-from registry.architecture import ArchitectureConfig, ArchitectureSpec, SegmenterArguments
+from registry.architecture import (
+    ArchitectureConfig,
+    ArchitectureSpec,
+    SegmenterArguments,
+    SegmenterWeights,
+)
 from registry.pyramid import EncoderSpec
 
 __all__ = ["API_VERSION", "hookimpl", "hookspec"]
@@ -97,6 +102,26 @@ def registry_build_segmenter(
     Returns:
         `registry.models.segmenter.PyramidSegmenter(encoder, logits, arguments)`, where `logits` is a `KerasTensor`
         (batch, height ÷ stride, width ÷ stride, num_classes) at any integer stride.
+    """
+
+
+@hookspec(firstresult=True)
+def registry_convert_segmenter_weights(
+    architecture: str, config: ArchitectureConfig, arrays: Mapping[str, Sequence[Any]]
+) -> SegmenterWeights | None:
+    """Take the weights of a whole model of another project apart: the encoder's, and the architecture's own.
+
+    Optional: without it, a file must already name its arrays after the layers. Called for every file that is loaded
+    into the whole model and was not saved by atrous or KerasHub. The encoder's part is then given to
+    `registry_convert_weights` of its plugin. Must not import TensorFlow.
+
+    Args:
+        architecture: name of one of the plugin's `ArchitectureSpec`s.
+        config: instance of the spec's `config` model.
+        arrays: what the file holds, in its own names, as for `registry_convert_weights`.
+
+    Returns:
+        The parts; None if the names are of no project that the plugin knows.
     """
 
 

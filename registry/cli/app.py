@@ -10,6 +10,7 @@ from registry.cli import (
     authoring,
     benchmark,
     catalog,
+    convert,
     data,
     demo,
     evaluate,
@@ -70,5 +71,18 @@ def _options(
     context.obj = {"debug": debug}
 
 
-for _group in (catalog, plugins, authoring, data, models, train, evaluate, inspect, benchmark, predict, demo):
+for _group in (
+    catalog,
+    plugins,
+    authoring,
+    data,
+    models,
+    convert,
+    train,
+    evaluate,
+    inspect,
+    benchmark,
+    predict,
+    demo,
+):
     _group.register(app)

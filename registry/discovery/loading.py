@@ -15,7 +15,12 @@ import pluggy
 from pydantic import BaseModel
 
 from registry import hookspecs
-from registry.architecture import ArchitectureConfig, ArchitectureSpec, SegmenterArguments
+from registry.architecture import (
+    ArchitectureConfig,
+    ArchitectureSpec,
+    SegmenterArguments,
+    SegmenterWeights,
+)
 from registry.discovery.blame import blaming, broken, one_line
 from registry.discovery.index import GROUPS, Claim, Kind
 from registry.discovery.records import PluginRecord
@@ -207,6 +212,32 @@ class LoadedArchitecture(Plugin):
             return self._hooks.registry_build_segmenter(
                 architecture=self.spec.name, encoder=encoder, config=config, arguments=arguments
             )
+
+    def convert_weights(
+        self, config: ArchitectureConfig, arrays: Mapping[str, Sequence[Any]]
+    ) -> SegmenterWeights | None:
+        """Let the plugin take the weights of a whole model of another project apart.
+
+        Args:
+            config: instance of the spec's `section`.
+            arrays: what the source holds, in its own names.
+
+        Returns:
+            The parts; None if the plugin does not know the names.
+
+        Raises:
+            BrokenPluginError: its hook raised (chained) or returned something else. A `RegistryError` of the hook
+                passes unchanged.
+        """
+        with blaming(self._claim, "must convert weights without raising", passing=RegistryError):
+            parts = self._hooks.registry_convert_segmenter_weights(
+                architecture=self.spec.name, config=config, arrays=arrays
+            )
+        if parts is not None and not isinstance(parts, SegmenterWeights):
+            raise broken(
+                self._claim, "must return SegmenterWeights, or None, for weights", type(parts).__name__
+            )
+        return parts
 
 
 @dataclass(frozen=True)
