@@ -77,7 +77,9 @@ def test_excluded_layers_are_floats_in_the_file(float_model, images, tmp_path):
     )
     registry.export(model, tmp_path / "mixed.tflite", size=SIZE, quantization="int8", progress=False)
     parts = inspect_model(tmp_path / "mixed.tflite").operations
-    assert [part.precision for part in parts if "aspp_conv_" in part.layer and part.name == "CONV_2D"] == ["float"] * 4
+    assert [part.precision for part in parts if "aspp_conv_" in part.layer and part.name == "CONV_2D"] == [
+        "float"
+    ] * 4
     # They read one tensor, which is dequantized once for each; each result is quantized again.
     assert [part.name for part in parts].count("DEQUANTIZE") == 4
     assert [part.name for part in parts].count("QUANTIZE") == 1 + 4
