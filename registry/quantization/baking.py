@@ -105,7 +105,10 @@ def bake(
         A functional `tf_keras.Model`, and how often each rewrite applied.
     """
     graph = Graph.of(_with_ranges(model, activations=activations).to_keras(), size)
-    applied = {rewrite.__name__: rewrite(graph) for rewrite in (drop_padding_taps, fold_stem_into_depth)}
+    rewrites = [drop_padding_taps]
+    if model.placement.bits == 8:  # of 16 bits there is no SPACE_TO_DEPTH
+        rewrites.append(fold_stem_into_depth)
+    applied = {rewrite.__name__: rewrite(graph) for rewrite in rewrites}
     return graph.to_keras(), applied
 
 

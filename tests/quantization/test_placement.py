@@ -95,7 +95,8 @@ def test_all_layers_without_a_rule_are_named(strange_model):
     model = quantized(
         strange_model, QuantizationConfig(exclude=("second",)), rules={Cube: lambda layer: Own()}
     )
-    assert set(model.rounding_layers) == {"first", "cube", "segmentation_output"}
+    kernels = {name: list(layer.quantize_config.kernels) for name, layer in model.rounding_layers.items()}
+    assert kernels == {"first": ["kernel"], "cube": [], "second": [], "segmentation_output": ["kernel"]}
 
 
 def test_a_model_is_quantized_once(quantized_model, images):

@@ -137,7 +137,7 @@ def recipe(small_preset):
         "crop": [64, 64],
         "batch_size": 2,
         "steps": 5,
-        "learning_rate": {"peak": 1e-5},
+        "learning_rate": {"peak": 1e-7},
         "quantization": {
             "calibration": {"images": 4},
             "freeze_observers": 0.6,
