@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StrictInt, StrictStr
 
-from registry.architecture import PositiveInt, Section
+from registry.architecture import Fraction, PositiveInt, Section
 from registry.config.scalars import Channel, Color, Word
 
 __all__ = [
@@ -115,6 +115,10 @@ class DigitsSource(Section):
     seed: Annotated[int, Field(strict=True, ge=0)] = Field(
         default=0, description="Another seed gives other images of the same split."
     )
+    digit_size: tuple[Fraction, Fraction] = Field(
+        default=(0.22, 0.55), description="Smallest and largest digit, as shares of the image's shorter side."
+    )
+    most_digits: PositiveInt = Field(default=4, description="Largest number of digits in an image.")
 
 
 DataSource = Annotated[

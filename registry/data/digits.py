@@ -63,6 +63,8 @@ class DigitsInPhotographs(Sequence[Example]):
         count: number of examples.
         size: height and width in pixels.
         seed: of the generator; other seeds give other images of the same split.
+        digit_size: smallest and largest side of a digit before it is warped, as shares of the image's shorter side.
+        most_digits: largest number of digits in an image.
 
     Raises:
         DataError: an argument is wrong.
@@ -73,14 +75,29 @@ class DigitsInPhotographs(Sequence[Example]):
     ignore_label = IGNORE_LABEL
     labels = LABELS
 
-    def __init__(self, split: str, count: int, *, size: tuple[int, int] = (224, 224), seed: int = 0) -> None:
+    def __init__(
+        self,
+        split: str,
+        count: int,
+        *,
+        size: tuple[int, int] = (224, 224),
+        seed: int = 0,
+        digit_size: tuple[float, float] = (0.22, 0.55),
+        most_digits: int = 4,
+    ) -> None:
         require_split(split, _DIGITS)
         if count < 1 or min(size) < 64:
             raise DataError(
                 "generated data has at least one image, of at least 64×64 pixels",
                 received=f"{count} images of {size[1]}×{size[0]}",
             )
+        if not 0 < digit_size[0] <= digit_size[1] <= 1 or most_digits < 1:
+            raise DataError(
+                "generated images hold at least one digit, whose size is a share of the image, 0 < smallest ≤ largest ≤ 1",
+                received=f"digit_size={tuple(digit_size)}, most_digits={most_digits}",
+            )
         self.name = f"digits in photographs, {split}"
+        self.digit_size, self.most_digits = digit_size, most_digits
         self.split, self._count, self.size, self.seed = split, count, size, seed
         self._photographs = [_photograph(name) for name in _PHOTOGRAPHS[split]]
         self._digits, self._targets = _digits(split)
@@ -113,9 +130,9 @@ class DigitsInPhotographs(Sequence[Example]):
         mask = np.zeros(self.size, np.uint8)
         for _ in range(chance.integers(0, 4)):
             canvas = _scribble(canvas, chance)
-        for _ in range(chance.integers(1, 5)):
+        for _ in range(chance.integers(1, self.most_digits + 1)):
             number = int(chance.integers(len(self._digits)))
-            alpha = _placed_beside(mask, self._digits[number], chance)
+            alpha = _placed_beside(mask, self._digits[number], self.digit_size, chance)
             if alpha is not None:
                 canvas = _inked(canvas, alpha, chance)
                 mask[alpha > 0.5] = 1 + int(self._targets[number])
@@ -185,11 +202,11 @@ def _background(
 
 
 def _placed_beside(
-    mask: Pixels, digit: NDArray[np.float32], chance: np.random.Generator
+    mask: Pixels, digit: NDArray[np.float32], sizes: tuple[float, float], chance: np.random.Generator
 ) -> NDArray[np.float32] | None:
     """Find a place where a digit hardly covers another one; None where there is none left."""
     for _ in range(_ATTEMPTS):
-        alpha = _placed(digit, mask.shape, chance)
+        alpha = _placed(digit, sizes, mask.shape, chance)
         covered = mask[alpha > 0.5] > 0
         if covered.size and covered.mean() < _OVERLAP:
             return alpha
@@ -197,11 +214,14 @@ def _placed_beside(
 
 
 def _placed(
-    digit: NDArray[np.float32], size: tuple[int, ...], chance: np.random.Generator
+    digit: NDArray[np.float32],
+    sizes: tuple[float, float],
+    size: tuple[int, ...],
+    chance: np.random.Generator,
 ) -> NDArray[np.float32]:
     """Warp a digit to some place of the image: its opacity (H, W), 0…1."""
     height, width = size
-    side = chance.uniform(0.22, 0.55) * min(size)
+    side = chance.uniform(*sizes) * min(size)
     angle, shear = np.deg2rad(chance.uniform(-25, 25)), chance.uniform(-0.25, 0.25)
     stretch = np.exp(chance.uniform(-0.2, 0.2))
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
