@@ -15,7 +15,7 @@ setup: ## make .venv with everything that development needs
 	$(BIN)/pre-commit install
 
 test: ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: ## run the tests that take no package builds and no full-size models
 	$(BIN)/python -m pytest -m 'not slow and not sweep'

@@ -93,7 +93,7 @@ class DigitsInPhotographs(Sequence[Example]):
             )
         if not 0 < digit_size[0] <= digit_size[1] <= 1 or most_digits < 1:
             raise DataError(
-                "generated images hold at least one digit, whose size is a share of the image, 0 < smallest ≤ largest ≤ 1",
+                "generated images hold a digit or more, whose size is a share of the image: 0 < smallest ≤ largest ≤ 1",
                 received=f"digit_size={tuple(digit_size)}, most_digits={most_digits}",
             )
         self.name = f"digits in photographs, {split}"

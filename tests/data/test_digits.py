@@ -57,12 +57,36 @@ def test_the_mask_is_where_the_ink_is(monkeypatch):
         assert changed[example.mask == 0].mean() < 0.1
 
 
+def test_number_and_size_of_digits_are_as_asked_for():
+    def extents(**options):
+        data = DigitsInPhotographs("train", 40, size=(64, 64), **options)
+        return [
+            (np.ptp(np.nonzero(mask)[0]) + 1) / 64
+            for mask in (example.mask for example in data)
+            if mask.any()
+        ]
+
+    # Ink fills most of a digit's height.
+    large, small = (
+        extents(digit_size=(0.9, 0.95), most_digits=1),
+        extents(digit_size=(0.3, 0.35), most_digits=1),
+    )
+    assert np.median(large) > 0.6 > 0.4 > np.median(small)
+    alone = DigitsInPhotographs("train", 40, size=(64, 64), most_digits=1)
+    assert max(len(np.unique(example.mask)) for example in alone) == 2
+
+
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(("trian", 4), "train"), (("train", 0), "0 images"), (("train", 4), "64×64")],
+    ("arguments", "options", "message"),
+    [
+        (("trian", 4), {}, "train"),
+        (("train", 0), {}, "0 images"),
+        (("train", 4), {"size": (32, 32)}, "64×64"),
+        (("train", 4), {"digit_size": (0.5, 0.4)}, r"digit_size=\(0.5, 0.4\)"),
+        (("train", 4), {"most_digits": 0}, "most_digits=0"),
+    ],
 )
-def test_wrong_arguments_are_refused(arguments, message):
-    options = {"size": (32, 32)} if message == "64×64" else {}
+def test_wrong_arguments_are_refused(arguments, options, message):
     with pytest.raises(DataError, match=message):
         DigitsInPhotographs(*arguments, **options)
 
