@@ -21,6 +21,7 @@ __all__ = [
     "draw_legend",
     "overlay",
     "pascal_voc_colormap",
+    "save_image",
     "save_mask",
     "save_overlay",
 ]
@@ -45,6 +46,20 @@ def pascal_voc_colormap(num_classes: int = 256) -> NDArray[np.uint8]:
             bit = (index >> (3 * shift + channel)) & 1
             colors[:, channel] |= bit << (7 - shift)
     return colors.astype(np.uint8)
+
+
+def save_image(image: ImageSource, path: str | os.PathLike[str]) -> None:
+    """Write an image as PNG, JPEG or WebP, completely or not at all.
+
+    Args:
+        image: whatever `load_image` takes.
+        path: the file to write; its suffix chooses the format.
+
+    Raises:
+        ImageError: the image cannot be decoded.
+        OutputPathError: the file cannot be written there.
+    """
+    _save(Image.fromarray(load_image(image)), path, OVERLAY_SUFFIXES)
 
 
 def save_mask(mask: ArrayLike, path: str | os.PathLike[str], palette: ArrayLike | None = None) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from registry.drawing import draw_legend, overlay, pascal_voc_colormap, save_mask, save_overlay
+from registry.drawing import draw_legend, overlay, pascal_voc_colormap, save_image, save_mask, save_overlay
 from registry.errors import ModelError, OutputPathError
 
 VOC = [
@@ -33,6 +33,14 @@ def test_a_mask_comes_back_with_its_exact_palette(classes, tmp_path):
         assert (np.asarray(image.convert("RGB")) == palette[mask]).all()
         stored = np.array(image.getpalette()).reshape(-1, 3)
         assert (stored[:classes] == palette).all()
+
+
+def test_an_image_is_written_as_it_is(tmp_path):
+    save_image(PHOTO, tmp_path / "photo.png")
+    with Image.open(tmp_path / "photo.png") as image:
+        assert (np.asarray(image) == PHOTO).all()
+    with pytest.raises(OutputPathError):
+        save_image(PHOTO, tmp_path / "photo.tiff")
 
 
 def test_the_default_palette_is_pascal_vocs(tmp_path):

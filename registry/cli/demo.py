@@ -1,4 +1,4 @@
-"""`atrous demo`: the whole way, from a preset's name to a segmented photograph."""
+"""`atrous demo`: the whole way, from a preset's name to digits found in a photograph."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ import typer
 from registry.cli.console import make_folder, say, working
 from registry.cli.guard import GuardedCommand
 from registry.cli.predict import Model, print_segmentation, segment
-from registry.errors import EnvironmentUnsupportedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    from registry.data import Example
 
 __all__ = ["PRESET", "register"]
 
-PRESET = "deeplab_v3_plus_resnet50_pascalvoc"
+PRESET = "deeplab_v3_plus_resnet_digits"
+_SIZE = (384, 384)
+_CALIBRATION_IMAGES = 64
+_FOUND = 0.002
+"""Share of an image from which a class counts as found; fewer pixels are noise."""
 
 
 def register(app: typer.Typer) -> None:
@@ -25,46 +32,69 @@ def register(app: typer.Typer) -> None:
     app.command(
         "demo",
         cls=GuardedCommand,
-        epilog="\b\nExamples:\n  atrous demo\n  atrous demo --image photo.jpg --output results",
+        epilog="\b\nExamples:\n"
+        "  atrous demo\n"
+        "  atrous demo --example 7\n"
+        "  atrous demo --image photo.jpg --output results",
     )(demo)
 
 
 def demo(
     image: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A photograph; by default scikit-image's astronaut.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A photograph of your own, with large handwritten digits in it."),
     ] = None,
+    example: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Which of the generated photographs, none of them seen in training."
+        ),
+    ] = 0,
     output: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for the results; created if need be.")
     ] = Path("atrous-demo"),
 ) -> None:
-    """Go from a preset's name to a segmented photograph.
+    """Go from a preset's name to an integer file, and find handwritten digits in a photograph with it.
 
-    The weights are random, so the mask means nothing: this shows that the whole way works.
+    The preset ships with its weights; nothing is downloaded.
     """
     import registry
+    from registry.data import DigitsInPhotographs
+    from registry.drawing import save_image
     from registry.runtime import Segmenter
 
-    photo = _astronaut() if image is None else _load(image)
+    annotated: Example | None = None
+    if image is None:
+        annotated = DigitsInPhotographs("test", example + 1, size=_SIZE)[example]
+        photo = annotated.image
+    else:
+        photo = _load(image)
     make_folder(output)
-    say(f"1/3  building {PRESET} with random weights")
+    say(f"1/3  building {PRESET} with the weights that it ships with")
     with working():
-        model = registry.build(PRESET, weights=None)
-        say("2/3  exporting it and comparing the file with the model")
-        report = registry.export(model, output / "model.tflite", write_report=True)
-    say("3/3  segmenting the photograph")
+        model = registry.build(PRESET)
+        say("2/3  making integers of it, and comparing the file with the model")
+        shown = DigitsInPhotographs("train", _CALIBRATION_IMAGES, size=model.preset_config.input.size)
+        report = registry.export(
+            model,
+            output / "model.tflite",
+            quantization="int8",
+            calibration=[seen.image for seen in shown],
+            write_report=True,
+        )
+    say("3/3  segmenting the photograph with the file")
     # Our own file, just verified: no trial run needed.
     segmenter = Segmenter(output / "model.tflite", trusted=True)
-    palette = list(segmenter.palette) or None
-    summary = segment(
-        Model.of_file(segmenter), photo, output / "mask.png", output / "overlay.png", palette=palette
-    )
+    save_image(photo, output / "photo.png")
+    summary = segment(Model.of_file(segmenter), photo, output / "mask.png", output / "overlay.png")
     typer.echo(str(report))
     typer.echo(f"report   {output / 'model.report.html'}")
     print_segmentation(summary)
-    say(
-        "The weights are random, so this mask is meaningless. With trained weights:\n"
-        f"  atrous export {PRESET} model.tflite && atrous predict model.tflite photo.jpg"
-    )
+    if annotated is not None:
+        names = DigitsInPhotographs.labels
+        found = {entry["index"] for entry in summary["classes"] if entry["fraction"] >= _FOUND}
+        typer.echo(f"found          {_digits(found, names)}")
+        typer.echo(f"in the picture {_digits(_classes(annotated.mask), names)}")
 
 
 def _load(image: Path) -> NDArray[Any]:
@@ -73,14 +103,11 @@ def _load(image: Path) -> NDArray[Any]:
     return load_image(image)
 
 
-def _astronaut() -> NDArray[Any]:
-    try:
-        from skimage import data
-    except ImportError as error:
-        raise EnvironmentUnsupportedError(
-            "the demonstration's photograph comes with scikit-image, which is not installed",
-            received=str(error),
-            repair="pip install 'atrous[demo]', or give a photograph with --image FILE",
-        ) from error
-    photo: NDArray[Any] = data.astronaut()
-    return photo
+def _classes(mask: NDArray[Any]) -> set[int]:
+    import numpy as np
+
+    return set(np.unique(mask).tolist())
+
+
+def _digits(classes: set[int], names: Sequence[str]) -> str:
+    return ", ".join(names[index] for index in sorted(classes) if index) or "none"
