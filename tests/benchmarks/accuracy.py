@@ -1,0 +1,149 @@
+"""Measure what each precision costs and gives: mean IoU, size, time and bit operations of one preset's files.
+
+    python tests/benchmarks/accuracy.py [--trained NAME=FOLDER ...] [--images 500] [--write docs/accuracy.md]
+
+Exports the embedded preset in every mode, int8 with each way to choose ranges, and with `--trained` the presets that
+runs with `quantization:` have left; evaluates all on test sets of three seeds, by the same code; times the files in turns.
+Prints a Markdown table, and writes the page that quotes it. Not a test: nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import registry
+from registry.data import DigitsInPhotographs
+from registry.evaluation import evaluate_alike
+from registry.inspection import benchmark
+from registry.models.arithmetic import count_macs
+
+PRESET = "deeplab_v3_plus_resnet_digits"
+SEEDS = (0, 1, 2)
+# Bits of weights and activations as they are multiplied.
+BITS = {"float32": (32, 32), "float16": (32, 32), "dynamic": (8, 8), "int8": (8, 8), "int16x8": (8, 16)}
+METHODS = {"min_max": "smallest and largest value", "percentile": "99.99 % of values", "mse": "least squares"}
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One file.
+
+    Args:
+        name: what the table calls it.
+        path: the file.
+        mode: of its export.
+    """
+
+    name: str
+    path: Path
+    mode: str
+
+
+def entrants(model: Any, trained: Sequence[tuple[str, Path]], folder: Path, images: int) -> Iterator[Entrant]:
+    """Export every mode, every calibration, every trained preset."""
+    size = model.preset_config.input.size
+    shown = [example.image for example in DigitsInPhotographs("train", images, size=size, seed=1)]
+
+    def export(name: str, source: Any, mode: str, **options: Any) -> Entrant:
+        path = folder / f"{name.replace(' ', '_').replace(',', '')}.tflite"
+        registry.export(source, path, size=size, quantization=mode, progress=False, **options)
+        return Entrant(name, path, mode)
+
+    for mode in ("float32", "float16", "dynamic"):
+        yield export(mode, model, mode)
+    for method, meaning in METHODS.items():
+        rounded = registry.quantize(model, calibration=shown, method=method, progress=False)
+        yield export(f"int8, {meaning}", rounded, "int8")
+    yield export("int8, of the converter", model, "int8", calibration=shown)
+    yield export("int16x8", model, "int16x8", calibration=shown)
+    for name, source in trained:
+        yield export(name, registry.load(source), "int8")
+
+
+def scores(model: Any, found: Sequence[Entrant], images: int) -> list[list[float]]:
+    """Mean IoU of the Keras model and of each file, on each seed's test set."""
+    size = model.preset_config.input.size
+    sets = [DigitsInPhotographs("test", images, size=size, seed=seed) for seed in SEEDS]
+    rows = [
+        [result.mean_iou for result in evaluate_alike([model, *(one.path for one in found)], data, size=size)]
+        for data in sets
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def table(model: Any, found: Sequence[Entrant], ious: Sequence[Sequence[float]]) -> str:
+    """Everything, as Markdown."""
+    macs = count_macs(model, model.preset_config.input.size)
+    timed = {one.path: one for one in benchmark([one.path for one in found], threads=1, runs=60).measurements}
+    reference = statistics.mean(ious[0])
+    lines = [
+        "| | mean IoU | spread | difference | file | time | bit operations |",
+        "|---|---|---|---|---|---|---|",
+        f"| Keras model | {reference:.4f} | {_spread(ious[0])} | | | | |",
+    ]
+    for one, values in zip(found, ious[1:], strict=True):
+        measured = timed[one.path]
+        weights, activations = BITS[one.mode]
+        mean = statistics.mean(values)
+        lines.append(
+            f"| {one.name} | {mean:.4f} | {_spread(values)} | {100 * (mean - reference):+.2f} points "
+            f"| {measured.size_bytes / 1e3:,.0f} kB | {measured.median_ms:.2f} ms | {macs * weights * activations / 1e9:.1f} G |"
+        )
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{min(values):.4f} … {max(values):.4f}"
+
+
+def page(text: str, images: int, calibration: int) -> str:
+    """The page of the documentation."""
+    return f"""# Accuracy
+
+What a precision costs and gives, measured on the embedded preset `{PRESET}`:
+
+    python tests/benchmarks/accuracy.py --write docs/accuracy.md
+
+{text}
+
+Mean IoU over 11 classes on three generated test sets of {images} images each (seeds {", ".join(map(str, SEEDS))}); handwriting and
+photographs of the test sets were not seen in training. Calibration: {calibration} training images. Time: median of a run on
+one thread of {platform.processor() or platform.machine()}, all files in turns. Bit operations: multiply-accumulates times bits
+of weights times bits of activations (as in arXiv:2005.07093), a proxy for energy.
+"""
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=500, help="of each test set")
+    parser.add_argument("--calibration", type=int, default=200, help="images that ranges are measured on")
+    parser.add_argument("--trained", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--write", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    trained = [
+        (name, Path(folder)) for name, _, folder in (text.partition("=") for text in arguments.trained)
+    ]
+    model = registry.build(PRESET)
+    with tempfile.TemporaryDirectory() as folder:
+        found = list(entrants(model, trained, Path(folder), arguments.calibration))
+        text = table(model, found, scores(model, found, arguments.images))
+    print(text)
+    if arguments.write is not None:
+        arguments.write.write_text(page(text, arguments.images, arguments.calibration), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
