@@ -3,8 +3,9 @@
     python -m tests.benchmarks [--quick] [--only NAME …] [--output build/benchmarks]
 
 Makes the other libraries' environments first, then runs the comparisons and writes `report.md`, its plots and
-`results.json` with every single value, anew after each comparison: who interrupts keeps what was measured. `--draw results.json` writes a report again without measuring. Not a
-test: nothing is asserted.
+`results.json` with every single value, anew after each comparison: who interrupts keeps what was measured. What the
+folder holds of comparisons that are not run stays in the report, if it was measured with the same versions on the same
+kind of machine. Not a test: nothing is asserted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,25 +38,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     output: Path = options.output
     output.mkdir(parents=True, exist_ok=True)
+    results = output / "results.json"
     if options.draw:
-        content = json.loads(options.draw.read_text(encoding="utf-8"))
-        _write(output, content["machine"], [Comparison.from_dict(found) for found in content["comparisons"]])
+        content = json.loads(results.read_text(encoding="utf-8"))
+        _write(output, content["machine"], _comparisons(content))
         return 0
     pythons, problems = _environments(options.environments or output / "environments")
     versions = {"atrous": environments.versions(Path(sys.executable))}
     versions |= {name: environments.versions(python) for name, python in pythons.items() if python}
-    bench = Bench(output.absolute(), pythons, problems, quick=options.quick, tell=_tell)
-    found: list[Comparison] = []
     about = machine.describe(versions)
+    found = _kept(results, about)
+    bench = Bench(output.absolute(), pythons, problems, options.quick, options.rounds, _tell)
     for name in options.only or COMPARISONS:
-        before = bench.load()
+        load = bench.load()
         try:
             comparison = COMPARISONS[name](bench)
-        except ChildError as error:  # one of ours: the others' are part of the report
+        except ChildError as error:  # one of ours: what the others cannot do is part of the report
             print(f"{name}: {error}", file=sys.stderr)
             return 1
-        found.append(replace(comparison, load=(before, bench.load())))
-        _write(output, about, found)
+        conditions = f"{datetime.now(UTC):%Y-%m-%d}{', --quick' if options.quick else ''}"
+        found[name] = replace(comparison, load=(load, bench.load()), conditions=conditions)
+        _write(output, about, [found[name] for name in COMPARISONS if name in found])
     _tell(f"{output / 'report.md'}")
     return 0
 
@@ -69,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", nargs="+", choices=list(COMPARISONS), metavar="NAME", help=", ".join(COMPARISONS)
     )
+    parser.add_argument(
+        "--rounds", type=int, help="turns of every race, in place of each comparison's own number"
+    )
     parser.add_argument("--output", type=Path, default=Path("build/benchmarks"), help="folder of the report")
     parser.add_argument(
         "--environments",
@@ -76,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of the other libraries' environments; in the output's if left out",
     )
     parser.add_argument(
-        "--draw", type=Path, metavar="RESULTS", help="write the report of these results again"
+        "--draw", action="store_true", help="measure nothing, write the folder's report again"
     )
     return parser
 
@@ -92,6 +99,21 @@ def _environments(folder: Path) -> tuple[dict[str, Path | None], dict[str, str]]
             pythons[name], problems[name] = None, str(error)
             _tell(problems[name])
     return pythons, problems
+
+
+def _comparisons(content: dict[str, Any]) -> list[Comparison]:
+    return [Comparison.from_dict(found) for found in content["comparisons"]]
+
+
+def _kept(results: Path, about: dict[str, Any]) -> dict[str, Comparison]:
+    """What was measured before, if it can stand beside what will be."""
+    if not results.is_file():
+        return {}
+    content = json.loads(results.read_text(encoding="utf-8"))
+    if content["machine"] != about:
+        _tell("other versions or another machine: earlier results are not kept")
+        return {}
+    return {comparison.name: comparison for comparison in _comparisons(content)}
 
 
 def _write(output: Path, about: dict[str, Any], found: Sequence[Comparison]) -> None:

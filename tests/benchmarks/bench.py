@@ -23,6 +23,7 @@ class Bench:
         pythons: environment → its interpreter, None where it could not be made.
         problems: environment → why not.
         quick: whether a few minutes must do: small images, few turns.
+        turns: number of turns of every race; None leaves it to the comparison.
         tell: called with a line on what goes on.
     """
 
@@ -30,11 +31,16 @@ class Bench:
     pythons: Mapping[str, Path | None] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     quick: bool = False
+    turns: int | None = None
     tell: Callable[[str], None] = print
 
     def choose(self, full: Any, quick: Any) -> Any:
         """One of two settings."""
         return quick if self.quick else full
+
+    def rounds(self, full: int, quick: int) -> int:
+        """Number of turns."""
+        return self.choose(full, quick) if self.turns is None else self.turns
 
     @property
     def file_size(self) -> int:

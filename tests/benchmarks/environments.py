@@ -24,7 +24,7 @@ REQUIREMENTS = {
     "litert_torch": ("segmentation-models-pytorch==0.6.0", "litert-torch==0.10.0"),
 }
 _SHOWN = (
-    *("tensorflow", "tf-keras", "keras", "keras-hub", "ai-edge-litert", "numpy", "torch"),
+    *("atrous", "tensorflow", "tf-keras", "keras", "keras-hub", "ai-edge-litert", "numpy", "torch"),
     *("segmentation-models-pytorch", "onnxruntime", "openvino", "nncf", "litert-torch", "torchao"),
 )
 _RECORD = "requirements.txt"

@@ -94,6 +94,7 @@ class Comparison:
         facts: contestant → what it said about its model: parameters, first loss.
         problems: contestant → why it is missing.
         load: load average of the machine when it began and ended; above the number of cores others were at work.
+        conditions: when and how thoroughly it was measured.
         curves: measures that form lines.
     """
 
@@ -104,6 +105,7 @@ class Comparison:
     facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     load: tuple[float, float] = (0.0, 0.0)
+    conditions: str = ""
     curves: Sequence[Curve] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,6 +118,7 @@ class Comparison:
             "facts": {who: dict(facts) for who, facts in self.facts.items()},
             "problems": dict(self.problems),
             "load": list(self.load),
+            "conditions": self.conditions,
             "curves": [curve.to_dict() for curve in self.curves],
         }
 
@@ -130,6 +133,7 @@ class Comparison:
             content["facts"],
             content["problems"],
             tuple(content["load"]),
+            content["conditions"],
             [Curve(**curve) for curve in content["curves"]],
         )
 

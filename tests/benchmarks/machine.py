@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ def describe(versions: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """
     model, flags = _processor()
     return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": model,
         "instructions": [feature for feature in _FEATURES if feature in flags],
         "cpus": os.cpu_count(),

@@ -56,7 +56,7 @@ def markdown(
                 + "\n".join(f"- {who}: {problem}" for who, problem in comparison.problems.items())
             )
         before, after = (number(load) for load in comparison.load)
-        parts.append(f"Load average of the machine: {before} before, {after} after.")
+        parts.append(f"Measured {comparison.conditions}; load average {before} before, {after} after.")
         parts += [f"![{comparison.title}]({path})" for path in plots.get(comparison.name, ())]
     return "\n\n".join(parts) + "\n"
 
@@ -64,7 +64,6 @@ def markdown(
 def _conditions(machine: Mapping[str, Any], comparisons: Sequence[Comparison]) -> str:
     loads = [load for comparison in comparisons for load in comparison.load]
     rows = [
-        ("date", machine["date"]),
         (
             "processor",
             f"{machine['processor']}, {machine['cpus']} CPUs; {', '.join(machine['instructions'])}",

@@ -22,6 +22,7 @@ FOUND = Comparison(
     {"atrous": {"parameters": 39196032, "first loss": 3.4204}},
     {"Other": "no wheel for this machine"},
     (0.5, 3.25),
+    "2026-01-31, quick",
 )
 
 
@@ -69,6 +70,7 @@ def test_where_another_is_ahead(report):
 
 def test_conditions_problems_facts_and_plots(report):
     assert "- load average: 0.5 to 3.25" in report
+    assert "Measured 2026-01-31, quick; load average 0.5 before, 3.25 after." in report
     assert "- Other: no wheel for this machine" in report
     assert "| atrous | 39,196,032 | 3.42040 |" in report
     assert "![Files](files_ms.svg)" in report

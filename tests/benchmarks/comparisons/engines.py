@@ -40,7 +40,7 @@ def engines(bench: Bench) -> Comparison:
                 contestants["PyTorch"] = bench.peer(
                     "smp", "predict", size=size, batch_size=1, threads=threads
                 )
-            done = race(contestants, bench.choose(15, 5), warmup=2)
+            done = race(contestants, bench.rounds(15, 5), warmup=2)
             measures += [done.wall(name), done.cpu(name)]
             problems.update({f"{who}, {name}": problem for who, problem in done.problems.items()})
     return Comparison(

@@ -18,7 +18,7 @@ def export(bench: Bench) -> Comparison:
         for mode in MODES:
             name = f"{mode}, {title}"
             bench.tell(f"export {name}")
-            done = race(exports(bench, network, mode), bench.choose(2, 1), warmup=0, afresh=True)
+            done = race(exports(bench, network, mode), bench.rounds(2, 1), warmup=0, afresh=True)
             sizes = {who: [run.result for run in runs] for who, runs in done.runs.items()}
             measures += [
                 done.wall(f"export {name}", "s"),

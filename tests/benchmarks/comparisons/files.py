@@ -28,7 +28,7 @@ def files(bench: Bench) -> Comparison:
             contestants: dict[str, Contestant] = {
                 who: bench.ours("run_file", path=path, threads=threads) for who, path in paths.items()
             }
-            done = race(contestants, bench.choose(15, 5), warmup=2)
+            done = race(contestants, bench.rounds(15, 5), warmup=2)
             measures += [done.wall(name), done.cpu(name), done.peak(name)]
             problems.update({f"{who}, {name}": problem for who, problem in done.problems.items()})
     return Comparison(

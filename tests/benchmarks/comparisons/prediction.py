@@ -22,7 +22,7 @@ def prediction(bench: Bench) -> Comparison:
             "atrous": bench.ours("predict", **options),
             "KerasHub": bench.peer("keras_hub", "predict", **options),
         }
-        done = race(contestants, bench.choose(10, 3))
+        done = race(contestants, bench.rounds(10, 3))
         measures += [done.wall(name), done.cpu(name), done.peak(name)]
         facts.update(
             {

@@ -37,7 +37,7 @@ def scaling(bench: Bench) -> Comparison:
                 "atrous": bench.ours("predict", **options),
                 "KerasHub": bench.peer("keras_hub", "predict", **options),
             }
-            done = race(contestants, bench.choose(5, 2))
+            done = race(contestants, bench.rounds(5, 2))
             measures[name] = done.wall(name)
             measures[f"{name}, peak"] = done.peak(name)
             problems.update({f"{who}, {name}": problem for who, problem in done.problems.items()})

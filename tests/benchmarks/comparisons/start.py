@@ -26,7 +26,7 @@ def start(bench: Bench) -> Comparison:
             "KerasHub": bench.peer("keras_hub", task),
             "smp": bench.peer("smp", task),
         }
-        done = race(contestants, bench.choose(5, 2), afresh=True)
+        done = race(contestants, bench.rounds(5, 2), afresh=True)
         measures += [done.wall(name), done.cpu(name)]
         if task == "build":
             facts = {who: {"parameters": known["first_result"]} for who, known in done.facts.items()}

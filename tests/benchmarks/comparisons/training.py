@@ -29,7 +29,7 @@ def training(bench: Bench) -> Comparison:
     for network, contestants in networks.items():
         name = f"{network}, {batch_size}×{size}×{size}"
         bench.tell(name)
-        done = race(contestants, bench.choose(7, 3), warmup=2)
+        done = race(contestants, bench.rounds(7, 3), warmup=2)
         measures += [done.wall(name), done.cpu(name), done.peak(name)]
         for who, known in done.facts.items():
             facts[f"{who}, {network}"] = {
