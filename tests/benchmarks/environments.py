@@ -71,7 +71,7 @@ def versions(python: Path) -> dict[str, str]:
     """Versions of the packages that matter in an environment."""
     code = (
         "import importlib.metadata as m, json\n"
-        "found = {d.metadata['Name'].lower(): d.version for d in m.distributions() if d.metadata['Name']}\n"
+        "found = {d.name.lower().replace('_', '-'): d.version for d in m.distributions() if d.name}\n"
         f"print(json.dumps({{n: found[n] for n in {_SHOWN!r} if n in found}}))"
     )
     done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)

@@ -15,8 +15,8 @@ PRESET = "deeplab_v3_plus_resnet50_pascalvoc"
 # it has at output stride 16.
 SEPARABLE_PRESET = "deeplab_v3_plus_resnet50_os16_pascalvoc"
 SEPARABLE = {
-    "multi_grid": [1, 1, 1],
-    "dilation_rates": [12, 24, 36],
+    "encoder.options.multi_grid": [1, 1, 1],
+    "architecture.dilation_rates": [12, 24, 36],
     "architecture.aspp.separable": True,
     "architecture.decoder.separable": True,
     "architecture.decoder.convolutions": 1,
@@ -79,7 +79,7 @@ def export(path: str, size: int, quantization: str | None, directory: str | None
     options = {"quantization": quantization, "calibration": calibration(size)} if quantization else {}
 
     def run() -> float:
-        registry.export(model, path, size=size, progress=False, overwrite=True, **options)
+        registry.export(model, path, size=size, progress=False, **options)
         return Path(path).stat().st_size / 1e6
 
     return Task(run, _parameters(model))
