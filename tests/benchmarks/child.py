@@ -61,7 +61,7 @@ class Child:
         options: Mapping[str, Any] | None = None,
         *,
         threads: int = 0,
-        seconds: float = 900.0,
+        seconds: float = 1800.0,
     ) -> None:
         self.seconds = seconds
         self._name = f"{library}.{task}"

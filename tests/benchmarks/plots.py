@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.figures import Comparison, Curve, Measure
+from tests.benchmarks.report import number
 
 __all__ = ["draw"]
 
@@ -15,7 +16,7 @@ _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
 
 def draw(comparison: Comparison, folder: Path) -> list[Path]:
-    """Draw a comparison: bars by unit, or its curves.
+    """Draw a comparison: points by unit, or its curves.
 
     Returns:
         The files, named after the comparison.
@@ -40,31 +41,42 @@ def draw(comparison: Comparison, folder: Path) -> list[Path]:
         if not measures:
             continue
         path = folder / f"{comparison.name}_{unit.lower()}.svg"
-        _save(_bars(comparison.title, unit, measures, colours), path)
+        _save(_points(comparison.title, unit, measures, colours), path)
         paths.append(path)
     return paths
 
 
-def _bars(title: str, unit: str, measures: Sequence[Measure], colours: dict[str, str]) -> Any:
-    """One group of bars per measure, with the middle half as a whisker; lengths on a logarithmic scale."""
+def _points(title: str, unit: str, measures: Sequence[Measure], colours: dict[str, str]) -> Any:
+    """A row per contestant: the median as a point, the middle half as a whisker.
+
+    On a logarithmic axis equal ratios are equal distances; bars would have no honest beginning there.
+    """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     rows = sum(len(measure.series) for measure in measures) + 0.6 * len(measures)
-    figure = Figure(figsize=(8, 1.0 + 0.24 * rows), layout="constrained")
+    figure = Figure(figsize=(8, 1.2 + 0.22 * rows), layout="constrained")
     axes = figure.add_subplot()
     place, ticks = 0.0, []
     for measure in measures:
         start = place
         for who in measure.series:
             median, (low, high) = measure.median(who), measure.quartiles(who)
-            axes.barh(place, median, 0.9, color=colours[who])
-            axes.errorbar(median, place, xerr=[[median - low], [high - median]], color="black", capsize=2)
+            axes.errorbar(
+                median, place, xerr=[[median - low], [high - median]], fmt="o", color=colours[who], capsize=3
+            )
+            axes.annotate(number(median), (high, place), (6, 0), textcoords="offset points", va="center")
             place += 1
         ticks.append(((start + place - 1) / 2, measure.name))
         place += 0.6
     axes.set_yticks([tick for tick, _ in ticks], [name for _, name in ticks])
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.margins(x=0.15)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(axis="x", alpha=0.4)
     axes.set(title=f"{title}, less is better", xlabel=unit)
     _legend(axes, colours, measures)
     return figure

@@ -84,7 +84,7 @@ def test_the_machine_has_no_name_and_no_paths(report):
     assert f"/{getpass.getuser()}" not in report
 
 
-def test_bars_by_unit_and_lines(tmp_path):
+def test_points_by_unit_and_lines(tmp_path):
     assert [path.name for path in draw(FOUND, tmp_path)] == ["files_ms.svg", "files_mb.svg"]
     curve = Curve("Over size", "pixels", [64, 128], ["float32", "int8"])
     (path,) = draw(Comparison("scaling", "Scaling", "", FOUND.measures, curves=[curve]), tmp_path)

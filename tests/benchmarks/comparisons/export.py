@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.exports import MODES, NETWORKS, exports
 from tests.benchmarks.figures import Comparison, Measure
-from tests.benchmarks.race import race
+from tests.benchmarks.race import Contestant, race
 
 __all__ = ["export"]
+
+
+def merged(contestants: Mapping[str, Contestant]) -> dict[str, Contestant]:
+    """Contestants that share a file as one, named after all of them."""
+    names: dict[str, list[str]] = {}
+    for who, contestant in contestants.items():
+        names.setdefault(contestant.options["path"], []).append(who)
+    return {", ".join(sharing): contestants[sharing[0]] for sharing in names.values()}
 
 
 def export(bench: Bench) -> Comparison:
@@ -18,7 +28,8 @@ def export(bench: Bench) -> Comparison:
         for mode in MODES:
             name = f"{mode}, {title}"
             bench.tell(f"export {name}")
-            done = race(exports(bench, network, mode), bench.rounds(2, 1), warmup=0, afresh=True)
+            contestants = merged(exports(bench, network, mode))
+            done = race(contestants, bench.rounds(2, 1), warmup=0, afresh=True)
             sizes = {who: [run.result for run in runs] for who, runs in done.runs.items()}
             measures += [
                 done.wall(f"export {name}", "s"),
