@@ -51,6 +51,10 @@ class Bench:
         """A task of atrous."""
         return Contestant(Path(sys.executable), "atrous", task, options)
 
+    def tflite(self, path: str, threads: int) -> Contestant:
+        """A `.tflite` file in the interpreter of our environment."""
+        return Contestant(Path(sys.executable), "tflite", "run_file", {"path": path, "threads": threads})
+
     def peer(self, library: str, task: str, **options: Any) -> Contestant:
         """A task of another library, which has an environment of its name."""
         return Contestant(

@@ -46,7 +46,6 @@ class Child:
         library: module of `tests.benchmarks.libraries`.
         task: function in it.
         options: its arguments, JSON-ready.
-        threads: for libraries that take their number from the environment; 0 leaves it to them.
         seconds: how long preparation or a run may take.
 
     Raises:
@@ -60,7 +59,6 @@ class Child:
         task: str,
         options: Mapping[str, Any] | None = None,
         *,
-        threads: int = 0,
         seconds: float = 1800.0,
     ) -> None:
         self.seconds = seconds
@@ -68,12 +66,6 @@ class Child:
         self._words = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the child
         environment = {name: value for name, value in os.environ.items() if name not in _UNSET}
         environment["CUDA_VISIBLE_DEVICES"] = "-1"
-        if threads:
-            environment.update(
-                OMP_NUM_THREADS=str(threads),
-                TF_NUM_INTRAOP_THREADS=str(threads),
-                TF_NUM_INTEROP_THREADS=str(threads),
-            )
         self._process = subprocess.Popen(
             [str(python), "-m", _MODULE, library, task, json.dumps(dict(options or {}))],
             cwd=ROOT,

@@ -23,7 +23,6 @@ class Contestant:
         library: module of `tests.benchmarks.libraries`.
         task: function in it.
         options: its arguments.
-        threads: passed on by the environment.
         problem: why there is no interpreter.
     """
 
@@ -31,7 +30,6 @@ class Contestant:
     library: str
     task: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    threads: int = 0
     problem: str = ""
 
     def start(self) -> Child:
@@ -42,7 +40,7 @@ class Contestant:
         """
         if self.python is None:
             raise ChildError(self.problem)
-        return Child(self.python, self.library, self.task, self.options, threads=self.threads)
+        return Child(self.python, self.library, self.task, self.options)
 
 
 @dataclass

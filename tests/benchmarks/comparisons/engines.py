@@ -32,9 +32,7 @@ def engines(bench: Bench) -> Comparison:
             for who, path in paths.items():
                 options = {"path": path, "threads": threads}
                 contestants[who] = (
-                    bench.peer("smp", _TASKS[who], **options)
-                    if who in _TASKS
-                    else bench.ours("run_file", **options)
+                    bench.peer("smp", _TASKS[who], **options) if who in _TASKS else bench.tflite(**options)
                 )
             if mode == "float32":
                 contestants["PyTorch"] = bench.peer(

@@ -26,7 +26,7 @@ def files(bench: Bench) -> Comparison:
             name = f"{mode} .tflite, {threads} thread{'s' * (threads > 1)}"
             bench.tell(name)
             contestants: dict[str, Contestant] = {
-                who: bench.ours("run_file", path=path, threads=threads) for who, path in paths.items()
+                who: bench.tflite(path=path, threads=threads) for who, path in paths.items()
             }
             done = race(contestants, bench.rounds(15, 5), warmup=2)
             measures += [done.wall(name), done.cpu(name), done.peak(name)]

@@ -10,7 +10,7 @@ __all__ = ["start"]
 
 _TASKS = {
     "import_library": "import",
-    "list_presets": "list what there is, first time",
+    "list_presets": "import and list what there is",
     "build": "build DeepLabV3+ with ResNet-50, first time",
 }
 
@@ -34,8 +34,8 @@ def start(bench: Bench) -> Comparison:
     return Comparison(
         "start",
         "Import, list, build",
-        "Each run in a process of its own, after one that was not counted. atrous lists its presets, KerasHub those of its "
-        "segmenters, segmentation_models.pytorch (smp) its encoders. What the libraries must import to build (TensorFlow, PyTorch) is imported "
+        "Each run in a process of its own, after one that was not counted. What is listed: atrous's presets, those of KerasHub's "
+        "segmenters, the encoders of segmentation_models.pytorch (smp). What the libraries must import to build (TensorFlow, PyTorch) is imported "
         "before the build is timed; `import registry` leaves it until then.",
         measures,
         facts,

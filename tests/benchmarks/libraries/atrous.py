@@ -44,11 +44,11 @@ def make_preset(directory: str) -> Task:
     return Task(lambda: registry.save_keras_hub(model, directory))
 
 
-def list_presets() -> Task:
-    """List the catalog."""
+def list_presets() -> int:
+    """Import and list the catalog."""
     import registry
 
-    return Task(lambda: len(registry.list_presets()))
+    return len(registry.list_presets())
 
 
 def build() -> Task:
@@ -83,19 +83,6 @@ def export(path: str, size: int, quantization: str | None, directory: str | None
         return Path(path).stat().st_size / 1e6
 
     return Task(run, _parameters(model))
-
-
-def run_file(path: str, threads: int) -> Task:
-    """Run a `.tflite` file, whoever wrote it."""
-    import numpy as np
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=path, num_threads=threads)
-    interpreter.allocate_tensors()
-    (source,) = interpreter.get_input_details()
-    pixels = np.random.default_rng(0).integers(0, 256, source["shape"])
-    interpreter.set_tensor(source["index"], pixels.astype(source["dtype"]))
-    return Task(interpreter.invoke, {"megabytes": Path(path).stat().st_size / 1e6})
 
 
 def training_step(directory: str | None, size: int, batch_size: int, steps: int = 1000) -> Task:

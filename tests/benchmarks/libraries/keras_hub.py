@@ -21,11 +21,11 @@ def import_library() -> None:
 load = import_library
 
 
-def list_presets() -> Task:
-    """List the presets of its segmenters."""
+def list_presets() -> int:
+    """Import and list the presets of its segmenters."""
     import keras_hub
 
-    return Task(lambda: len(keras_hub.models.ImageSegmenter.presets))
+    return len(keras_hub.models.ImageSegmenter.presets)
 
 
 def build() -> Task:

@@ -17,11 +17,11 @@ def import_library() -> None:
 load = import_library
 
 
-def list_presets() -> Task:
-    """List its encoders, the nearest to a catalog that it has."""
+def list_presets() -> int:
+    """Import and list its encoders, the nearest to a catalog that it has."""
     import segmentation_models_pytorch as smp
 
-    return Task(lambda: len(smp.encoders.get_encoder_names()))
+    return len(smp.encoders.get_encoder_names())
 
 
 def build() -> Task:
