@@ -1,7 +1,7 @@
 """What was measured: series of numbers, and what is said of them.
 
-A machine's speed drifts while it is measured. Contestants are therefore run in turns; what is compared is the median of each, and the
-ratios within each turn say how far the comparison can be trusted.
+A machine's speed drifts while it is measured. Contestants are therefore run in turns; what is compared is the median
+of each, and the ratios within each turn say how far the comparison can be trusted.
 """
 
 from __future__ import annotations

@@ -78,10 +78,11 @@ def _conditions(machine: Mapping[str, Any], comparisons: Sequence[Comparison]) -
         ),
     ]
     return (
-        "Contestants run in turns, each in a process of its own; whoever begins changes from turn to turn. The tables give the "
-        "median, the middle half of the runs, the median divided by that of atrous (above 1: atrous is ahead), "
-        "and the smallest and largest such ratio within a turn. Where the load average exceeds the number of CPUs others were at "
-        "work: elapsed times are then longer for all, and processor time, of all threads, says more.\n\n"
+        "Contestants run in turns, each in a process of its own; whoever begins changes from turn to turn. "
+        "The tables give the median, the middle half of the runs, the median divided by that of atrous "
+        "(above 1: atrous is ahead), and the smallest and largest such ratio within a turn. Where the load "
+        "average exceeds the number of CPUs others were at work: elapsed times are then longer for all, and "
+        "processor time, of all threads, says more.\n\n"
         + "\n".join(f"- {name}: {value}" for name, value in rows)
     )
 

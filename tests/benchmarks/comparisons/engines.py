@@ -44,9 +44,10 @@ def engines(bench: Bench) -> Comparison:
     return Comparison(
         "engines",
         "Other engines",
-        "DeepLabV3+ with ResNet-50, separable, at output stride 16: ours as a .tflite file in ai-edge-litert; "
-        "segmentation_models.pytorch's as a .tflite file of litert-torch in the same interpreter, as an ONNX file in ONNX Runtime and in OpenVINO "
-        f"(int8 by NNCF), and in PyTorch itself; 1×{size}×{size}. The two networks are near relatives, not the same: smp has one separable "
+        "DeepLabV3+ with ResNet-50, separable, at output stride 16: ours as a .tflite file in "
+        "ai-edge-litert; segmentation_models.pytorch's as a .tflite file of litert-torch in the same "
+        "interpreter, as an ONNX file in ONNX Runtime and in OpenVINO (int8 by NNCF), and in PyTorch itself; "
+        f"1×{size}×{size}. The two networks are near relatives, not the same: smp has one separable "
         "convolution more at stride 16 and aligns corners.",
         measures,
         {},

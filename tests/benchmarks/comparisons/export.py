@@ -41,9 +41,10 @@ def export(bench: Bench) -> Comparison:
     return Comparison(
         "export",
         "Export",
-        f"The model is in memory; the file's input is 1×{bench.file_size}×{bench.file_size}. int8 files are calibrated with the same four images of noise. "
-        "Part of atrous's time is that it runs each file and compares it with the model before the file appears, which the others leave to "
-        "their users. ONNX files are written once for both engines that run them; their int8 times begin at the ONNX file.",
+        f"The model is in memory; the file's input is 1×{bench.file_size}×{bench.file_size}. int8 files are "
+        "calibrated with the same four images of noise. Part of atrous's time is that it runs each file and "
+        "compares it with the model before the file appears, which the others leave to their users. ONNX "
+        "files are written once for both engines that run them; their int8 times begin at the ONNX file.",
         measures,
         {},
         problems,

@@ -34,7 +34,8 @@ def files(bench: Bench) -> Comparison:
     return Comparison(
         "files",
         "Files of the same weights",
-        f"KerasHub's preset directory, exported by KerasHub and by atrous, run by ai-edge-litert with XNNPACK on 1×{bench.file_size}×{bench.file_size}.",
+        "KerasHub's preset directory, exported by KerasHub and by atrous, run by ai-edge-litert with XNNPACK "
+        f"on 1×{bench.file_size}×{bench.file_size}.",
         measures,
         {},
         problems,

@@ -34,8 +34,8 @@ def prediction(bench: Bench) -> Comparison:
     return Comparison(
         "prediction",
         "Prediction in Keras",
-        "`model.predict` of DeepLabV3+ with ResNet-50 as in KerasHub's Pascal VOC preset: one preset directory, loaded by "
-        "both libraries, and one image.",
+        "`model.predict` of DeepLabV3+ with ResNet-50 as in KerasHub's Pascal VOC preset: one preset "
+        "directory, loaded by both libraries, and one image.",
         measures,
         facts,
         problems,

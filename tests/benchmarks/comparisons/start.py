@@ -34,9 +34,10 @@ def start(bench: Bench) -> Comparison:
     return Comparison(
         "start",
         "Import, list, build",
-        "Each run in a process of its own, after one that was not counted. What is listed: atrous's presets, those of KerasHub's "
-        "segmenters, the encoders of segmentation_models.pytorch (smp). What the libraries must import to build (TensorFlow, PyTorch) is imported "
-        "before the build is timed; `import registry` leaves it until then.",
+        "Each run in a process of its own, after one that was not counted. What is listed: atrous's presets, "
+        "those of KerasHub's segmenters, the encoders of segmentation_models.pytorch (smp). What the "
+        "libraries must import to build (TensorFlow, PyTorch) is imported before the build is timed; `import "
+        "registry` leaves it until then.",
         measures,
         facts,
         problems,

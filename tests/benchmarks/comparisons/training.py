@@ -40,9 +40,10 @@ def training(bench: Bench) -> Comparison:
     return Comparison(
         "training",
         "Training step",
-        "One step of SGD with momentum on the cross-entropy of a batch in memory, after two that were not counted: "
-        "`registry.train`'s step beside Keras's `train_on_batch`, on the same weights, images and masks, so that their first losses must agree; "
-        "and, with weights of their own, the separable network at output stride 16 beside PyTorch's, channels last.",
+        "One step of SGD with momentum on the cross-entropy of a batch in memory, after two that were not "
+        "counted: `registry.train`'s step beside Keras's `train_on_batch`, on the same weights, images and "
+        "masks, so that their first losses must agree; and, with weights of their own, the separable network "
+        "at output stride 16 beside PyTorch's, channels last.",
         measures,
         facts,
         problems,
