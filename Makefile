@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-fast lint types imports presets format docs schema demo wheel-check check clean
+.PHONY: help setup test test-fast lint types imports presets format docs schema demo benchmarks wheel-check check clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ schema: ## regenerate the JSON Schema of presets
 
 demo: ## preset → .tflite → a segmented photograph, in ./atrous-demo
 	$(BIN)/atrous demo
+
+benchmarks: ## compare with other libraries, in environments of their own; report in build/benchmarks
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 wheel-check: ## sdist → wheel → clean environment, away from the repository
 	.ci/run wheel
