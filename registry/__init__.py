@@ -39,6 +39,7 @@ _HOMES = {
     "describe": "registry.catalog",
     "evaluate": "registry.evaluation",
     "export": "registry.exporting",
+    "fetch": "registry.weights.fetching",
     "hookimpl": "registry.hookspecs",
     "list_architectures": "registry.discovery",
     "list_encoders": "registry.discovery",
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from registry.pyramid import Normalization as Normalization
     from registry.runtime import Segmenter as Segmenter
     from registry.training import train as train
+    from registry.weights.fetching import fetch as fetch
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ import typer
 from registry.cli import (
     authoring,
     benchmark,
+    cache,
     catalog,
     data,
     demo,
@@ -70,5 +71,8 @@ def _options(
     context.obj = {"debug": debug}
 
 
-for _group in (catalog, plugins, authoring, data, models, train, evaluate, inspect, benchmark, predict, demo):
+for _group in (
+    *(catalog, plugins, authoring, cache, data, models, train),
+    *(evaluate, inspect, benchmark, predict, demo),
+):
     _group.register(app)
