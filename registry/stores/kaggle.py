@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
 
-from registry.errors import WeightsError, WeightsUnavailableError
+from registry.errors import EnvironmentUnsupportedError, WeightsError, WeightsUnavailableError
 from registry.stores import patience
 from registry.stores.cache import locked
 from registry.stores.clients import client
@@ -175,7 +175,7 @@ class KaggleStore(Store):
             except AbsentError as error:
                 absent = absent or error
                 continue
-            except WeightsError:
+            except (WeightsError, EnvironmentUnsupportedError):
                 raise
             except Exception as error:
                 raise unavailable(handle, error, cache=_cache()) from error

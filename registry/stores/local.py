@@ -42,6 +42,10 @@ class LocalStore(Store):
         """The folder itself, if what is required is in it."""
         return require_files(_path_of(handle), required)
 
+    def title(self, handle: Handle) -> str:
+        """The folder's name."""
+        return _path_of(handle).name
+
     def look(self, handle: Handle, names: Sequence[str], options: FetchOptions) -> list[Found]:
         """The files that are there."""
         path = _path_of(handle)
@@ -79,7 +83,7 @@ def require_files(directory: Path, required: Sequence[str]) -> Path:
 def _path_of(handle: Handle) -> Path:
     parts = urllib.parse.urlsplit(handle.place)
     path = Path(url2pathname(parts.path))
-    if parts.netloc not in ("", "localhost") or parts.query or "\0" in parts.path or not path.is_absolute():
+    if parts.netloc not in ("", "localhost") or parts.query or "\0" in str(path) or not path.is_absolute():
         raise WeightsUnavailableError(
             "a file:// handle is file:///absolute/path, of this machine",
             received=handle.text,

@@ -29,6 +29,10 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.give(content)
 
+    def headers_of(self, content: bytes) -> dict[str, str]:
+        """More headers for a file."""
+        return {}
+
     def give(
         self,
         content: bytes,
@@ -65,6 +69,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body) if length < 0 else length))
         if tag is not None:
             self.send_header("ETag", tag)
+        for name, value in self.headers_of(content).items():
+            self.send_header(name, value)
         self.end_headers()
         body = body[:most]
         for place in range(0, len(body), 8192 if pause else max(1, len(body))):
@@ -87,8 +93,8 @@ class Loopback(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, handler: type[Handler] = Handler) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
         self.files: dict[str, bytes] = {}
         self.faults: deque[Answer | None] = deque()
         self.asked: list[tuple[str, str | None, str | None]] = []
