@@ -9,10 +9,11 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from registry.errors import WeightsFormatError, WeightsUnavailableError
 from registry.stores.clients import client
@@ -33,6 +34,7 @@ _ADDRESS = re.compile(
 _OWN_SWITCH = "HF_HUB_OFFLINE"
 # Seconds that the hub may take to answer a request for metadata.
 _METADATA_TIMEOUT = 5
+_switching = threading.Lock()
 
 
 class HuggingFaceStore(Store):
@@ -57,18 +59,19 @@ class HuggingFaceStore(Store):
             )
         hub = client("huggingface_hub", "hf", handle)
         try:
-            path = Path(
-                hub.hf_hub_download(
-                    match["repository"],
-                    match["file"],
-                    revision=match["revision"],
-                    etag_timeout=_METADATA_TIMEOUT,
-                    library_name="atrous",
-                    local_files_only=options.offline,
+            with _network(handle, options):
+                path = Path(
+                    hub.hf_hub_download(
+                        match["repository"],
+                        match["file"],
+                        revision=match["revision"],
+                        etag_timeout=_METADATA_TIMEOUT,
+                        library_name="atrous",
+                        local_files_only=options.offline,
+                    )
                 )
-            )
         except Exception as error:
-            raise self._failed(hub, handle, error, match["file"], options, instead=INSTEAD) from error
+            raise _failed(handle, error, match["file"], options, instead=INSTEAD) from error
         return require_digest(_require_blob(path, handle), handle.digest, handle.text)
 
     def fetch_directory(
@@ -85,19 +88,20 @@ class HuggingFaceStore(Store):
         hub = client("huggingface_hub", "hf", handle)
         names = [*_alternatives(required), *optional]
         try:
-            directory = Path(
-                hub.snapshot_download(
-                    match["repository"],
-                    revision=match["revision"],
-                    allow_patterns=names,
-                    etag_timeout=_METADATA_TIMEOUT,
-                    library_name="atrous",
-                    local_files_only=options.offline,
+            with _network(handle, options):
+                directory = Path(
+                    hub.snapshot_download(
+                        match["repository"],
+                        revision=match["revision"],
+                        allow_patterns=names,
+                        etag_timeout=_METADATA_TIMEOUT,
+                        library_name="atrous",
+                        local_files_only=options.offline,
+                    )
                 )
-            )
         except Exception as error:
             missing = "snapshot with " + ", ".join(required)
-            raise self._failed(hub, handle, error, missing.replace("|", " or "), options) from error
+            raise _failed(handle, error, missing.replace("|", " or "), options) from error
         require_files(directory, required)
         for name in names:
             _require_blob(directory / name, handle)
@@ -111,7 +115,7 @@ class HuggingFaceStore(Store):
         hub = client("huggingface_hub", "hf", handle)
         wanted = [match["file"]] if match["file"] else _alternatives(names)
         sizes: dict[str, int | None] = {}
-        if not options.offline and not hub.constants.HF_HUB_OFFLINE:
+        if not options.offline and not _constants(handle).HF_HUB_OFFLINE:
             try:
                 info = hub.HfApi(library_name="atrous").model_info(
                     match["repository"],
@@ -120,7 +124,7 @@ class HuggingFaceStore(Store):
                     timeout=_METADATA_TIMEOUT,
                 )
             except Exception as error:
-                raise unavailable(handle, error, cache=self._cache(hub), instead=INSTEAD) from error
+                raise unavailable(handle, error, cache=_cache(handle), instead=INSTEAD) from error
             sizes = {sibling.rfilename: sibling.size for sibling in info.siblings or ()}
             wanted = [name for name in sizes if any(fnmatch.fnmatchcase(name, one) for one in wanted)]
         kept = {
@@ -148,23 +152,42 @@ class HuggingFaceStore(Store):
             Path(os.path.expandvars(path)).expanduser(), "HF_HUB_CACHE", "hf cache prune, hf cache rm"
         )
 
-    def _failed(
-        self,
-        hub: ModuleType,
-        handle: Handle,
-        error: Exception,
-        missing: str,
-        options: FetchOptions,
-        **instead: str,
-    ) -> WeightsUnavailableError:
-        cache = self._cache(hub)
-        if options.offline or hub.constants.HF_HUB_OFFLINE:
-            switch = OFFLINE_VARIABLE if options.offline else _OWN_SWITCH
-            return missing_offline(handle, missing, cache=cache, declared=options.declared, switch=switch)
-        return unavailable(handle, error, cache=cache, **instead)
 
-    def _cache(self, hub: ModuleType) -> str:
-        return f"HF_HUB_CACHE={hub.constants.HF_HUB_CACHE}"
+@contextmanager
+def _network(handle: Handle, options: FetchOptions) -> Iterator[None]:
+    """Within this block, the client keeps off the network where it has to.
+
+    Told that a file is wanted from its cache only, it may still ask the network for other things.
+    """
+    if not options.offline:
+        yield
+        return
+    constants = _constants(handle)
+    with _switching:
+        before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+        try:
+            yield
+        finally:
+            constants.HF_HUB_OFFLINE = before
+
+
+def _failed(
+    handle: Handle, error: Exception, missing: str, options: FetchOptions, **instead: str
+) -> WeightsUnavailableError:
+    if options.offline or _constants(handle).HF_HUB_OFFLINE:
+        switch = OFFLINE_VARIABLE if options.offline else _OWN_SWITCH
+        return missing_offline(
+            handle, missing, cache=_cache(handle), declared=options.declared, switch=switch
+        )
+    return unavailable(handle, error, cache=_cache(handle), **instead)
+
+
+def _cache(handle: Handle) -> str:
+    return f"HF_HUB_CACHE={_constants(handle).HF_HUB_CACHE}"
+
+
+def _constants(handle: Handle) -> Any:
+    return client("huggingface_hub.constants", "hf", handle)
 
 
 def _alternatives(names: Sequence[str]) -> list[str]:

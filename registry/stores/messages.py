@@ -32,16 +32,26 @@ def unavailable(
         # Of the disk: it says itself what to do.
         cause, advice = f"{error.rule} ({error.received})", error.repair or "write somewhere else"
     else:
-        text = " ".join(str(error).split())[:300]
-        # What a store raises says what happened; of a hub's client, the error's name says more than its text.
-        is_plain = type(error).__module__.partition(".")[0] in ("builtins", "registry")
-        cause = text if is_plain and text else f"{type(error).__name__}: {text}"
+        cause = _told(error)
         advice = f"check the network and the handle; or fill the cache ({cache}) on a machine with network"
     return WeightsUnavailableError(
         f"the weights at {handle.text} could not be fetched",
         received=cause,
         repair=f"{advice}; or {instead}; {_OTHERWISE}",
     )
+
+
+def _told(error: BaseException) -> str:
+    """What happened: as a store says it, or as a hub's client did where it first failed."""
+    package = _package(error)
+    while error.__cause__ is not None and package != "builtins" and _package(error.__cause__) == package:
+        error = error.__cause__
+    text = " ".join(str(error).split())[:300]
+    return text if package in ("builtins", "registry") and text else f"{type(error).__name__}: {text}"
+
+
+def _package(error: BaseException) -> str:
+    return type(error).__module__.partition(".")[0]
 
 
 def missing_offline(
