@@ -145,7 +145,8 @@ class DownloadStore(Store):
         return entry.folder
 
     def _first(self, handle: Handle, names: Sequence[str], options: FetchOptions) -> Path:
-        for name in names:
+        kept = [name for name in names if self._member(handle, name)[1].intact(None) is not None]
+        for name in kept[:1] or names:
             folder = self._one(handle, name, options)
             if folder is not None:
                 return folder

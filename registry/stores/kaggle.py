@@ -167,9 +167,9 @@ class KaggleStore(Store):
         return model
 
     def _first(self, handle: Handle, model: _Model, names: Sequence[str], options: FetchOptions) -> Path:
-        """The first file of several that exists."""
+        """The first file of several that exists; if the cache has one, that one, and the network is not asked."""
         absent: OSError | None = None
-        for name in names:
+        for name in [name for name in names if model.cached(name)][:1] or names:
             try:
                 path = self._one(handle, model, name, options, attempts=patience.DEFAULT.attempts)
             except AbsentError as error:

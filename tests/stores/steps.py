@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 
 from registry.errors import RegistryError
 from registry.stores import FetchOptions, patience
@@ -22,9 +23,9 @@ def taken(function: str, *arguments: object) -> object:
         os.environ[arguments[0]] = arguments[1]
         return None
     if function == "write":
-        os.chmod(arguments[0], 0o644)
-        with open(os.path.realpath(arguments[0]), "w") as file:
-            file.write(arguments[1])
+        file = Path(arguments[0]).resolve()
+        file.chmod(0o644)
+        file.write_text(arguments[1])
         return None
     *positional, named = arguments
     try:

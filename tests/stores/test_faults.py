@@ -247,8 +247,8 @@ def test_a_part_without_its_place(server, handle, content):
         (410, "HTTP 410 Gone"),
         (403, "HTTP 403 Forbidden: ~/.netrc"),
         (401, "netrc"),
-    ]
-    + [(400, "HTTP 400"), (451, "HTTP 451"), (501, "HTTP 501"), (599, "HTTP 599"), (304, "HTTP 304")],
+        *((code, f"HTTP {code}") for code in (400, 451, 501, 599, 304)),
+    ],
 )
 def test_a_server_that_refuses_is_asked_once(server, folders, handle, code, said):
     message = refused(server, handle, status(code))

@@ -176,7 +176,7 @@ def test_refused_or_busy_for_good(kaggle, code, said, tmp_path):
 
 
 def test_absent(kaggle):
-    with pytest.raises(WeightsUnavailableError, match="no such file|404"):
+    with pytest.raises(WeightsUnavailableError, match=r"no such file|404"):
         fetch(required=["preset.yaml|absent.json"])
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 from loopback import giving, status
 
-from registry.errors import WeightsFormatError, WeightsUnavailableError
+from registry.errors import WeightsUnavailableError
 from registry.stores import downloading
 from registry.stores.cache import cache_folder
 from registry.weights.handles import fetch_directory, fetch_file
@@ -136,7 +136,7 @@ def test_redirects_stay_where_a_handle_may_point(server, handle, content):
         "",
     ):
         server.faults.append(status(301, Location=location))
-        with pytest.raises(WeightsUnavailableError, match="redirects|makes no sense"):
+        with pytest.raises(WeightsUnavailableError, match=r"redirects|makes no sense"):
             fetch_file(f"{server.url}/d.h5", declared=True)
     server.faults += [status(302, Location="/d.h5")] * 20
     with pytest.raises(WeightsUnavailableError, match="more than 10 times"):
