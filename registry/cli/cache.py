@@ -67,6 +67,7 @@ def fetch(
             help="Of presets with weights of the whole model, also those that their encoders start from.",
         ),
     ] = False,
+    recipe: Annotated[bool, typer.Option("--recipe", help="They are recipes, by name or path.")] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only say what would be fetched, and its size where it is known."),
@@ -81,7 +82,7 @@ def fetch(
     import registry
 
     with working():
-        found = registry.fetch(*targets, encoder=encoder, dry_run=dry_run)
+        found = registry.fetch(*targets, encoder=encoder, recipe=recipe, dry_run=dry_run)
     if as_json:
         print_json({"weights": [one.to_dict() for one in found]})
         return

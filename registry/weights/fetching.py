@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from registry.catalog import is_saved_preset, resolve
+from registry.catalog import is_saved_preset, resolve, resolve_recipe
 from registry.catalog.saved import MODEL_FILE, PRESET_FILE
 from registry.discovery import find_encoder
 from registry.errors import ModelError, UnknownEncoderError, UnknownPluginError, nearest
 from registry.progress import Progress
+from registry.pyramid import EncoderSpec
 from registry.stores import FetchOptions, Found
 from registry.weights import handles, keras_hub
 from registry.weights.handles import DESCRIPTIONS, fetch_directory, fetch_file, fetch_preset, is_file_handle
@@ -23,6 +25,8 @@ __all__ = ["FetchedWeights", "fetch"]
 Part = Literal["model", "encoder", "handle"]
 
 _SHARDS = "model_*.weights.h5"
+# What `weights` and `encoder_weights` are where nobody says anything.
+_DEFAULT = "default"
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class FetchedWeights:
 def fetch(
     *targets: str | os.PathLike[str],
     encoder: bool = False,
+    recipe: bool = False,
     dry_run: bool = False,
     progress: Progress = None,
 ) -> list[FetchedWeights]:
@@ -61,6 +66,7 @@ def fetch(
             `registry.build` would load; an encoder, `plugin/variant` or `plugin/variant/source`; or a handle.
         encoder: fetch those that a preset's encoder starts a training with, too, where the preset has weights of the
             whole model.
+        recipe: the targets are recipes by name or path, for the weights that `registry.train` would start with.
         dry_run: only say what would be fetched, and how large it is where the store knows.
         progress: None shows it in a terminal, True always, False never; a callable is given a file's name, bytes, and
             bytes of the whole or 0.
@@ -69,12 +75,13 @@ def fetch(
         What was asked for, in that order. A preset without weights has no entry.
 
     Raises:
-        CatalogError: a preset is unknown or wrong.
+        CatalogError: a preset or recipe is unknown or wrong.
         ModelError, UnknownEncoderError, PluginError: an encoder is unknown.
         WeightsError: something cannot be fetched; what was fetched before stays.
     """
     options = FetchOptions(progress=progress)
-    items = [item for target in targets for item in _wanted(os.fspath(target), encoder=encoder)]
+    wanted = _of_recipe if recipe else partial(_wanted, encoder=encoder)
+    items = [item for target in targets for item in wanted(os.fspath(target))]
     return [_looked_for(item, options) if dry_run else _fetched(item, options) for item in items]
 
 
@@ -114,14 +121,33 @@ def _of_preset(target: str, preset: Source, *, encoder: bool) -> Iterator[_Wante
         yield _Wanted(FetchedWeights(target, "model", whole))
         if not encoder:
             return
-    config = preset.resolved.config.encoder
-    _, spec = find_encoder(config.plugin, config.variant)
-    source = encoder_source(preset, spec)
-    if source is not None and source in spec.weights:
-        found = _of_encoder(target, config.plugin, config.variant, source)
-        yield replace(found, entry=replace(found.entry, target=target))
-    elif source is not None:
-        yield _Wanted(FetchedWeights(target, "encoder", source))
+    source = encoder_source(preset, _spec(preset))
+    if source is not None:
+        yield _encoder_of(target, preset, source)
+
+
+def _of_recipe(target: str) -> Iterator[_Wanted]:
+    recipe = resolve_recipe(target)
+    preset, config = Source(recipe.preset), recipe.config
+    if config.encoder_weights not in (None, _DEFAULT):
+        yield _encoder_of(target, preset, config.encoder_weights)
+    elif config.weights not in (None, _DEFAULT):
+        yield _Wanted(FetchedWeights(target, "model", config.weights))
+    elif config.weights == _DEFAULT:
+        found = _of_preset(target, preset, encoder=False)
+        yield from (one for one in found if one.entry.part == "model" or config.encoder_weights == _DEFAULT)
+
+
+def _encoder_of(target: str, preset: Source, source: str) -> _Wanted:
+    spec = _spec(preset)
+    return _Wanted(
+        FetchedWeights(target, "encoder", spec.weights.get(source, source)), declared=source in spec.weights
+    )
+
+
+def _spec(preset: Source) -> EncoderSpec:
+    encoder = preset.resolved.config.encoder
+    return find_encoder(encoder.plugin, encoder.variant)[1]
 
 
 def _of_encoder(target: str, plugin: str, variant: str, source: str) -> _Wanted:
