@@ -36,6 +36,7 @@ _HOMES = {
     "Segmenter": "registry.runtime",
     "build": "registry.assembly",
     "build_encoder": "registry.assembly",
+    "convert": "registry.assembly",
     "describe": "registry.catalog",
     "evaluate": "registry.evaluation",
     "export": "registry.exporting",
@@ -49,7 +50,9 @@ _HOMES = {
     "load": "registry.loading",
     "load_model": "registry.assembly",
     "preset_schema": "registry.catalog",
+    "quantize": "registry.quantization",
     "recipe_schema": "registry.catalog",
+    "save_keras_hub": "registry.assembly",
     "save_preset": "registry.assembly",
     "train": "registry.training",
 }
@@ -69,7 +72,9 @@ if TYPE_CHECKING:
     from registry.assembly import SegmentationPreprocessor as SegmentationPreprocessor
     from registry.assembly import build as build
     from registry.assembly import build_encoder as build_encoder
+    from registry.assembly import convert as convert
     from registry.assembly import load_model as load_model
+    from registry.assembly import save_keras_hub as save_keras_hub
     from registry.assembly import save_preset as save_preset
     from registry.catalog import describe as describe
     from registry.catalog import list_presets as list_presets
@@ -88,6 +93,7 @@ if TYPE_CHECKING:
     from registry.loading import load as load
     from registry.pyramid import EncoderSpec as EncoderSpec
     from registry.pyramid import Normalization as Normalization
+    from registry.quantization import quantize as quantize
     from registry.runtime import Segmenter as Segmenter
     from registry.training import train as train
     from registry.weights.fetching import fetch as fetch

@@ -5,7 +5,7 @@ An architecture is what stands on an encoder's pyramid: decoder, head and classi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -23,6 +23,7 @@ __all__ = [
     "PositiveInt",
     "Section",
     "SegmenterArguments",
+    "SegmenterWeights",
 ]
 
 PositiveInt = Annotated[int, Field(strict=True, ge=1)]
@@ -122,6 +123,22 @@ class SegmenterArguments:
     activation: str | None = None
     preprocessor: Any = None
     name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterWeights:
+    """A whole model's weights of another project, taken apart.
+
+    Args:
+        encoder: arrays of the encoder in the names that its own plugin converts, without what another project puts
+            before them.
+        head: layer name → arrays in the order of its variables, of all that stands on the encoder.
+        unused: names in `head` that the model has no layer for, by intention: an auxiliary classifier.
+    """
+
+    encoder: Mapping[str, Sequence[Any]]
+    head: Mapping[str, Sequence[Any]]
+    unused: tuple[str, ...] = ()
 
 
 def _joined(levels: Sequence[str]) -> str:

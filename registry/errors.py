@@ -22,7 +22,9 @@ Every message states the rule, the value received and the repair::
     │   ├── WeightsUnavailableError      the handle could not be fetched
     │   ├── WeightsFormatError           the file is corrupt, truncated or of an unknown format
     │   └── WeightsMismatchError         arrays missing, extra or mis-shaped; nothing was assigned
+    ├── QuantizationError                a layer or a model cannot be quantized
     ├── ExportError                      the model could not become a verified .tflite file
+    │   └── CalibrationError             images that would spoil a quantization
     ├── ModelFileError                   a .tflite file that cannot be run
     ├── ImageError                       an image cannot be decoded safely
     ├── DataError                        a data set is not laid out or annotated as it should be
@@ -41,6 +43,7 @@ from difflib import get_close_matches
 __all__ = [
     "BlockedPluginError",
     "BrokenPluginError",
+    "CalibrationError",
     "CatalogError",
     "ConfigError",
     "DataError",
@@ -55,6 +58,7 @@ __all__ = [
     "PeerLostError",
     "PluginError",
     "PyramidContractError",
+    "QuantizationError",
     "RegistryError",
     "RegistryWarning",
     "SegmenterContractError",
@@ -170,8 +174,16 @@ class WeightsMismatchError(WeightsError, ValueError):
     """Arrays are missing, extra or mis-shaped; no variable was changed."""
 
 
+class QuantizationError(RegistryError, ValueError):
+    """A layer or a model cannot be quantized; names the layer, the reason and the way out."""
+
+
 class ExportError(RegistryError):
     """The model could not become a verified `.tflite` file; nothing was written."""
+
+
+class CalibrationError(ExportError):
+    """Calibration images that would spoil a quantization, or none."""
 
 
 class ModelFileError(RegistryError, ValueError):

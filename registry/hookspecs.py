@@ -19,7 +19,12 @@ from typing import Any
 
 import pluggy
 
-from registry.architecture import ArchitectureConfig, ArchitectureSpec, SegmenterArguments
+from registry.architecture import (
+    ArchitectureConfig,
+    ArchitectureSpec,
+    SegmenterArguments,
+    SegmenterWeights,
+)
 from registry.pyramid import EncoderSpec
 from registry.stores import Store
 
@@ -103,6 +108,26 @@ def registry_build_segmenter(
 
 
 @hookspec(firstresult=True)
+def registry_convert_segmenter_weights(
+    architecture: str, config: ArchitectureConfig, arrays: Mapping[str, Sequence[Any]]
+) -> SegmenterWeights | None:
+    """Take the weights of a whole model of another project apart: the encoder's, and the architecture's own.
+
+    Optional: without it, a file must already name its arrays after the layers. Called for every file that is loaded
+    into the whole model and was not saved by atrous or KerasHub. The encoder's part is then given to
+    `registry_convert_weights` of its plugin. Must not import TensorFlow.
+
+    Args:
+        architecture: name of one of the plugin's `ArchitectureSpec`s.
+        config: instance of the spec's `config` model.
+        arrays: what the file holds, in its own names, as for `registry_convert_weights`.
+
+    Returns:
+        The parts; None if the names are of no project that the plugin knows.
+    """
+
+
+@hookspec(firstresult=True)
 def registry_store(scheme: str) -> Store:  # type: ignore[empty-body]
     """Give the store that handles of a scheme lead to. Called once, on loading; must not touch the network.
 
@@ -118,3 +143,16 @@ def registry_store(scheme: str) -> Store:  # type: ignore[empty-body]
 @hookspec
 def registry_preset_roots() -> Iterable[Path]:  # type: ignore[empty-body]
     """Absolute folders with `<preset_name>.yaml` files that the plugin contributes to the catalog."""
+
+
+@hookspec
+def registry_quantization_rules() -> Mapping[type, Any]:  # type: ignore[empty-body]
+    """Say how layers of the plugin's own classes are quantized. Called when a model with them is.
+
+    Optional: layers of tf-keras and of `registry.models` are known.
+
+    Returns:
+        Layer class → a rule of `registry.quantization.rules`, or a function of the layer that gives one: `Own` for a
+        result of a new range, with the kernels that it is made of; `Same` where values are only moved; `Fixed` where
+        the range is known; `Steps` for a layer of several operations.
+    """

@@ -72,6 +72,10 @@ class EncoderSpec:
             no place for them.
         keras_hub_class: KerasHub class that this variant stands for; its constructor arguments are then the
             variant's options. Lets KerasHub directories with such an encoder be read.
+        keras_hub_config: a function of the validated options that gives KerasHub's serialized encoder, `module`,
+            `class_name`, `registered_name` and `config`, as its `config.json` has it; None where KerasHub cannot
+            express them. Lets models be written as KerasHub directories: the layers must have KerasHub's names and,
+            within one class, its order.
         parameters: number of parameters of the encoder up to its deepest level, with default options.
         macs: multiply-accumulate operations up to the deepest level for one image of 512×512 pixels at the
             undilated network's output stride, with default options.
@@ -90,6 +94,7 @@ class EncoderSpec:
     weights: Mapping[str, str] = field(default_factory=dict)
     unused_weights: tuple[str, ...] = ()
     keras_hub_class: str = ""
+    keras_hub_config: Callable[[Any], Mapping[str, Any] | None] | None = None
     parameters: int | None = None
     macs: int | None = None
     license: str = ""

@@ -16,6 +16,7 @@ __all__ = [
     "registry_build_encoder",
     "registry_convert_weights",
     "registry_encoders",
+    "registry_quantization_rules",
 ]
 
 
@@ -41,3 +42,12 @@ def registry_convert_weights(
     from registry_cspnet.conversion import from_timm, is_timm
 
     return from_timm(arrays) if is_timm(arrays) else None
+
+
+@hookimpl
+def registry_quantization_rules() -> Mapping[type, Any]:
+    """Of grouped convolutions and of channels picked out."""
+    from registry.quantization.rules import Own, Same
+    from registry_cspnet.layers import ChannelSlice, GroupedConv2D
+
+    return {ChannelSlice: Same(), GroupedConv2D: Own({"kernel": (3,)})}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from registry.architecture import ArchitectureSpec, SegmenterArguments
+from registry.architecture import ArchitectureSpec, SegmenterArguments, SegmenterWeights
 from registry.hookspecs import hookimpl
 from registry_deeplab.config import SPECS
 
 REGISTRY_API_VERSION = 1
 
-__all__ = ["REGISTRY_API_VERSION", "registry_architectures", "registry_build_segmenter"]
+__all__ = [
+    "REGISTRY_API_VERSION",
+    "registry_architectures",
+    "registry_build_segmenter",
+    "registry_convert_segmenter_weights",
+]
 
 
 @hookimpl
@@ -26,3 +31,13 @@ def registry_build_segmenter(encoder: Any, config: Any, arguments: SegmenterArgu
     from registry_deeplab.graph import deeplab_segmenter
 
     return deeplab_segmenter(encoder, config, arguments)
+
+
+@hookimpl
+def registry_convert_segmenter_weights(
+    config: Any, arrays: Mapping[str, Sequence[Any]]
+) -> SegmenterWeights | None:
+    """Take a checkpoint of TensorFlow DeepLab, or a state dict of torchvision, apart."""
+    from registry_deeplab.conversion import segmenter_weights
+
+    return segmenter_weights(config, arrays)

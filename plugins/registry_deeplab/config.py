@@ -83,6 +83,10 @@ class _DeepLab(ArchitectureConfig):
         description="Atrous rates of the 3x3 branches; `auto`: 3/6/9, 6/12/18, 12/24/36 at stride 32, 16, 8.",
     )
     aspp: AsppConfig = Field(default_factory=AsppConfig)
+    classifier_bias: StrictBool = Field(
+        default=False,
+        description="Give the classifier a bias, as TensorFlow DeepLab and torchvision do and KerasHub does not.",
+    )
     batch_norm: BatchNormConfig = Field(default_factory=BatchNormConfig)
 
 

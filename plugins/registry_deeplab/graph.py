@@ -48,5 +48,6 @@ def deeplab_segmenter(encoder: Any, config: Any, arguments: SegmenterArguments) 
         arguments.num_classes,
         activation=arguments.activation,
         preprocessor=arguments.preprocessor,
+        classifier_bias=config.classifier_bias,
         name=arguments.name,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -12,7 +12,12 @@ from registry_heads.config import SPECS
 
 REGISTRY_API_VERSION = 1
 
-__all__ = ["REGISTRY_API_VERSION", "registry_architectures", "registry_build_segmenter"]
+__all__ = [
+    "REGISTRY_API_VERSION",
+    "registry_architectures",
+    "registry_build_segmenter",
+    "registry_quantization_rules",
+]
 
 
 @hookimpl
@@ -30,3 +35,16 @@ def registry_build_segmenter(
 
     head = import_module(f"registry_heads.{architecture}")
     return PyramidSegmenter(encoder, head.logits(encoder, config, arguments.num_classes), arguments)
+
+
+@hookimpl
+def registry_quantization_rules() -> Mapping[type, Any]:
+    """Of pooling into bins."""
+    from registry.quantization.rules import Steps
+    from registry_heads.pooling import AdaptiveAveragePooling2D
+
+    return {
+        AdaptiveAveragePooling2D: Steps(
+            lambda layer, inputs, observe: layer.observed(inputs, observe), AdaptiveAveragePooling2D.RESULTS
+        )
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,15 @@ class AdaptiveAveragePooling2D(keras.layers.Layer):
         super().__init__(**kwargs)
         self.bins = bins
 
+    RESULTS = ("rows",)
+    """Results in between: averages of rows, where the bins do not divide the map."""
+
     def call(self, inputs: Any) -> Any:
         """Pool; the dtype stays as it is."""
+        return self.observed(inputs, lambda name, value: value)
+
+    def observed(self, inputs: Any, observe: Callable[[str, Any], Any]) -> Any:
+        """Pool, and pass results in between through a function of their name and their value."""
         height, width = inputs.shape[1:3]
         if self.bins == 1:
             return tf.reduce_mean(inputs, axis=[1, 2], keepdims=True)
@@ -56,7 +64,10 @@ class AdaptiveAveragePooling2D(keras.layers.Layer):
         channels = inputs.shape[3]
         # (bins, h) · (batch, h, w·c), then (bins, w) · (batch, bins, w, c)
         x = tf.reshape(inputs, tf.stack([sides[0], height or sides[1], -1]))
-        x = tf.reshape(tf.matmul(rows[None], x), tf.stack([sides[0], self.bins, width or sides[2], channels]))
+        x = tf.reshape(
+            observe("rows", tf.matmul(rows[None], x)),
+            tf.stack([sides[0], self.bins, width or sides[2], channels]),
+        )
         return tf.ensure_shape(tf.matmul(columns[None, None], x), (None, self.bins, self.bins, channels))
 
     def _weights(self, fixed: int | None, side: Any, dtype: Any) -> Any:

@@ -16,6 +16,7 @@ __all__ = [
     "registry_build_encoder",
     "registry_convert_weights",
     "registry_encoders",
+    "registry_quantization_rules",
 ]
 
 
@@ -41,3 +42,12 @@ def registry_convert_weights(
     from registry_keras_applications.conversion import convert
 
     return convert(variant, arrays)
+
+
+@hookimpl
+def registry_quantization_rules() -> Mapping[type, Any]:
+    """Of ConvNeXt's scales per channel."""
+    from registry.quantization.rules import Own
+    from registry_keras_applications.normal_form import LayerScale
+
+    return {LayerScale: Own()}

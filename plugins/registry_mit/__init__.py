@@ -16,6 +16,7 @@ __all__ = [
     "registry_build_encoder",
     "registry_convert_weights",
     "registry_encoders",
+    "registry_quantization_rules",
 ]
 
 
@@ -41,3 +42,18 @@ def registry_convert_weights(
     from registry_mit.conversion import from_keras_hub, is_keras_hub
 
     return from_keras_hub(arrays) if is_keras_hub(arrays) else None
+
+
+@hookimpl
+def registry_quantization_rules() -> Mapping[type, Any]:
+    """Of attention."""
+    from registry.quantization.rules import Own, Same, Steps
+    from registry_mit.layers import AttendValues, AttentionScores, MergeHeads, SplitHeads
+
+    scaled = Steps(lambda layer, inputs, observe: layer.observed(inputs, observe), ("scaled",))
+    return {
+        AttendValues: Own(),
+        AttentionScores: Own(),
+        MergeHeads: Same(),
+        SplitHeads: lambda layer: Same() if layer.scale == 1.0 else scaled,
+    }

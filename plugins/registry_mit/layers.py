@@ -5,6 +5,7 @@ Height and width may be open. Where they are fixed, so is every shape in TFLite.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from registry.backend import keras, tf
@@ -32,7 +33,11 @@ class SplitHeads(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Rearrange, pixels row by row; the dtype stays as it is."""
-        x = inputs if self.scale == 1.0 else inputs * tf.cast(self.scale, inputs.dtype)
+        return self.observed(inputs, lambda name, value: value)
+
+    def observed(self, inputs: Any, observe: Callable[[str, Any], Any]) -> Any:
+        """Rearrange, and pass the scaled values through a function of their name and themselves."""
+        x = inputs if self.scale == 1.0 else observe("scaled", inputs * tf.cast(self.scale, inputs.dtype))
         _, heads, pixels, depth = self.compute_output_shape(x.shape)
         # One dimension may be left to be inferred: the batch where the size is fixed, else the pixels.
         batch = -1 if pixels is not None else tf.shape(x)[0]

@@ -1,14 +1,15 @@
-"""Names of timm's and KerasHub's weights as the names of our layers. NumPy only."""
+"""Names of timm's, KerasHub's and TensorFlow DeepLab's weights as the names of our layers. NumPy only."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from registry.weights.conversion import is_torch_layout, torch_layers
-from registry_mobilenet.architectures import Architecture, MobileNetV3, MobileNetV4
+from registry_mobilenet.architectures import Architecture, MobileNetV2, MobileNetV3, MobileNetV4
 
 __all__ = ["convert"]
 
@@ -52,9 +53,22 @@ _KERAS_HUB_FIRST = {
     "project/BatchNorm": "bn2",
 }
 
+_SLIM_SCOPE = "MobilenetV2/"
+_SLIM_VARIABLES = (
+    "weights",
+    "depthwise_weights",
+    "biases",
+    "gamma",
+    "beta",
+    "moving_mean",
+    "moving_variance",
+)
+# What training keeps beside a variable.
+_SLIM_TRAINING = re.compile(r"Momentum|RMSProp(_\d+)?|Adam(_\d+)?|ExponentialMovingAverage")
+
 
 def convert(architecture: Architecture, arrays: Arrays) -> Mapping[str, Sequence[Any]] | None:
-    """Name and arrange arrays of timm (V3, V4) or KerasHub (V3) as our layers have them.
+    """Name and arrange arrays of timm (V3, V4), KerasHub (V3) or a checkpoint of TF-Slim (V2) as our layers have them.
 
     Args:
         architecture: of the variant.
@@ -69,6 +83,8 @@ def convert(architecture: Architecture, arrays: Arrays) -> Mapping[str, Sequence
             return {module.replace(".", "_"): held for module, held in modules.items()}
         if isinstance(architecture, MobileNetV3):
             return _renamed(modules, _timm_names(architecture))
+    if isinstance(architecture, MobileNetV2) and any(name.startswith(_SLIM_SCOPE) for name in arrays):
+        return _from_slim(arrays)
     if isinstance(architecture, MobileNetV3) and "input_conv" in arrays:
         names = _keras_hub_names(architecture)
         renamed = _renamed(arrays, names)
@@ -77,6 +93,35 @@ def convert(architecture: Architecture, arrays: Arrays) -> Mapping[str, Sequence
             for name, held in renamed.items()
         }
     return None
+
+
+def _from_slim(arrays: Arrays) -> dict[str, Sequence[Any]]:
+    """`MobilenetV2/expanded_conv_1/expand/BatchNorm/gamma` and its like, gathered by layer."""
+    held: dict[str, dict[str, Any]] = {}
+    for name, values in arrays.items():
+        scope, _, variable = name.rpartition("/")
+        if variable in _SLIM_VARIABLES:
+            held.setdefault(_slim_layer(scope), {})[variable] = values[0]
+        elif "/" in name and not _SLIM_TRAINING.fullmatch(variable):
+            held[name] = {name: values[0]}
+    return {
+        layer: [variables[name] for name in (*_SLIM_VARIABLES, layer) if name in variables]
+        for layer, variables in held.items()
+    }
+
+
+def _slim_layer(scope: str) -> str:
+    scope = scope.removeprefix(_SLIM_SCOPE)
+    layer, is_norm = scope.removesuffix("/BatchNorm"), scope.endswith("/BatchNorm")
+    if layer == "Conv":
+        return "bn_Conv1" if is_norm else "Conv1"
+    if layer == "Conv_1":
+        return "Conv_1_bn" if is_norm else "Conv_1"
+    block = re.fullmatch(r"expanded_conv(?:_(\d+))?/(expand|depthwise|project)", layer)
+    if block is None:
+        return scope
+    prefix = f"block_{block[1]}_" if block[1] else "expanded_conv_"
+    return f"{prefix}{block[2]}{'_BN' if is_norm else ''}"
 
 
 def _renamed(arrays: Arrays, names: Mapping[str, str]) -> dict[str, Sequence[Any]]:

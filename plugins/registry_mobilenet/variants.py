@@ -271,6 +271,7 @@ def _custom(name: str) -> EncoderSpec:
         output_strides=(8, 16, 32),
         options=options,
         normalization=_HALF,
+        unused_weights=_UNUSED[type(example)],
         parameters=parameters,
         macs=macs,
         license="Apache-2.0",

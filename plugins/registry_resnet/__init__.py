@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from registry.hookspecs import hookimpl
@@ -11,7 +11,12 @@ from registry_resnet.variants import SPECS, architecture_of
 
 REGISTRY_API_VERSION = 1
 
-__all__ = ["REGISTRY_API_VERSION", "registry_build_encoder", "registry_encoders"]
+__all__ = [
+    "REGISTRY_API_VERSION",
+    "registry_build_encoder",
+    "registry_convert_weights",
+    "registry_encoders",
+]
 
 
 @hookimpl
@@ -28,3 +33,11 @@ def registry_build_encoder(variant: str, inputs: Any, output_stride: int, option
     return resnet_pyramid(
         inputs, architecture_of(variant, options), output_stride=output_stride, multi_grid=options.multi_grid
     )
+
+
+@hookimpl
+def registry_convert_weights(arrays: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]] | None:
+    """Rename the parameters of PyTorch's ResNets; KerasHub's arrays have our names already."""
+    from registry_resnet.conversion import renamed_layers
+
+    return renamed_layers(arrays)

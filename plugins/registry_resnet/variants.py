@@ -242,6 +242,30 @@ _ARCHITECTURES: dict[str, ResNetArchitecture] = {
 }
 
 
+def _keras_hub_config(architecture: ResNetArchitecture, options: ResNetOptions) -> dict[str, Any] | None:
+    """KerasHub's `ResNetBackbone` of these numbers; None where it refuses them, or has a layer that we lack."""
+    if (
+        options.multi_grid is not None
+        or architecture.use_pre_activation
+        or architecture.stackwise_num_filters[0] != 64
+    ):
+        return None
+    return {
+        "module": "keras_hub.src.models.resnet.resnet_backbone",
+        "class_name": "ResNetBackbone",
+        "config": {
+            "input_conv_filters": list(architecture.input_conv_filters),
+            "input_conv_kernel_sizes": list(architecture.input_conv_kernel_sizes),
+            "stackwise_num_filters": list(architecture.stackwise_num_filters),
+            "stackwise_num_blocks": list(architecture.stackwise_num_blocks),
+            "stackwise_num_strides": [1] + [2] * (len(architecture.stackwise_num_filters) - 1),
+            "block_type": architecture.block_type,
+            "use_pre_activation": architecture.use_pre_activation,
+        },
+        "registered_name": "keras_hub>ResNetBackbone",
+    }
+
+
 def _named_specs() -> list[EncoderSpec]:
     return [
         EncoderSpec(
@@ -253,6 +277,9 @@ def _named_specs() -> list[EncoderSpec]:
             weights=weights,
             # The normalization after the last stack of v2 serves classification only.
             unused_weights=("post_bn",) if family.pre_activation else (),
+            keras_hub_config=lambda options, name=f"{family.prefix}_{depth}": _keras_hub_config(  # type: ignore[misc]
+                _ARCHITECTURES[name], options
+            ),
             parameters=parameters,
             macs=macs,
             license="Apache-2.0",
@@ -273,6 +300,7 @@ SPECS: tuple[EncoderSpec, ...] = (
         options=CustomResNetOptions,
         unused_weights=("post_bn",),
         keras_hub_class="ResNetBackbone",
+        keras_hub_config=lambda options: _keras_hub_config(options.architecture(), options),
         license="Apache-2.0",
         paper="https://arxiv.org/abs/1512.03385",
         description="A ResNet of your own: filters, blocks and block type are options.",

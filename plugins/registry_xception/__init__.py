@@ -16,6 +16,7 @@ __all__ = [
     "registry_build_encoder",
     "registry_convert_weights",
     "registry_encoders",
+    "registry_quantization_rules",
 ]
 
 
@@ -47,3 +48,12 @@ def registry_convert_weights(
     from registry_xception.conversion import aligned_layers, original_layers
 
     return aligned_layers(arrays, ALIGNED[variant]) if variant in ALIGNED else original_layers(arrays)
+
+
+@hookimpl
+def registry_quantization_rules() -> Mapping[type, Any]:
+    """Of the pooling that follows a size."""
+    from registry.quantization.rules import Same
+    from registry_xception.pooling import AtrousSameMaxPooling2D
+
+    return {AtrousSameMaxPooling2D: Same()}

@@ -9,15 +9,14 @@ from typing import Any
 from registry.assembly.encoder import PyramidEncoder
 from registry.assembly.pretrained import load_encoder_weights, load_weights
 from registry.assembly.segmenter import assemble
-from registry.backend import keras
 from registry.catalog import PresetLike
-from registry.errors import ModelError, WeightsFormatError
+from registry.errors import ModelError
 from registry.models.base import Backbone, ImageSegmenter, RegistryModel
 from registry.weights import keras_hub
 from registry.weights.handles import is_handle
 from registry.weights.sources import find_source
 
-__all__ = ["build", "build_encoder", "load_model", "load_trained", "model_from_preset"]
+__all__ = ["build", "build_encoder", "load_trained", "model_from_preset"]
 
 
 def build(
@@ -143,22 +142,6 @@ def build_encoder(
         report = load_encoder_weights(encoder.layers, plugin, variant, weights)
         encoder.set_weights_report(report)
     return encoder
-
-
-def load_model(path: str | os.PathLike[str]) -> Any:
-    """Load a `.keras` file or SavedModel directory that a model of atrous was saved to.
-
-    Raises:
-        WeightsFormatError: the file is absent, corrupt or no such model.
-    """
-    try:
-        return keras.models.load_model(os.fspath(path))
-    except Exception as error:
-        raise WeightsFormatError(
-            "a saved model is a .keras file or a SavedModel directory written by model.save",
-            received=f"{os.fspath(path)}: {type(error).__name__}: {error}",
-            repair="save the model again, with the same plugins installed",
-        ) from error
 
 
 def model_from_preset(

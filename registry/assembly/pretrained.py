@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from registry.assembly.ordering import renamed_by_order
-from registry.discovery import find_encoder
+from registry.config import PresetConfig
+from registry.discovery import find_encoder, load_architecture
 from registry.errors import ModelError, RegistryWarning, nearest
 from registry.models.base import CLASSIFIER, ImageSegmenter
 from registry.pyramid import EncoderSpec
-from registry.weights.arrays import Arrays
+from registry.weights.arrays import Arrays, stored
 from registry.weights.assignment import WeightsReport, assign
 from registry.weights.handles import is_handle
-from registry.weights.opening import open_weights
+from registry.weights.opening import OpenedWeights, open_weights
 from registry.weights.saved_layers import assign_saved, layer_of
 from registry.weights.sources import DEFAULT_SOURCE, Source, encoder_source
 
@@ -62,7 +63,7 @@ def load_weights(
     if weights is None:
         return None
     if weights != "default":
-        return _load_segmentation_weights(model, _open(weights), head_may_differ=head_may_differ)
+        return _load_segmentation_weights(model, _open(weights, model), head_may_differ=head_may_differ)
     return _load_default(model, spec, preset, encoder_weights, head_may_differ=head_may_differ)
 
 
@@ -76,7 +77,7 @@ def _load_default(
 ) -> WeightsReport | None:
     declared = preset.weights("segmentation")
     if declared is not None:
-        opened = _open(declared)
+        opened = _open(declared, model)
         # A preset derived from this one may have other classes: it inherits the handle, not the classifier.
         classes = _number_of_classes(opened.head)
         if not head_may_differ and classes not in (None, model.num_classes):
@@ -109,16 +110,46 @@ class _SegmentationWeights:
     body: Arrays
     head: Arrays
     enter: Callable[..., WeightsReport] = assign
+    unused: tuple[str, ...] = ()
 
 
-def _open(source: str | os.PathLike[str]) -> _SegmentationWeights:
+def _open(source: str | os.PathLike[str], model: ImageSegmenter) -> _SegmentationWeights:
     """Open weights of a whole model; those of the classifier apart, since it may stay fresh."""
-    opened = open_weights(source)
+    opened = _opened(source)
     if opened.preset is not None:
         return _SegmentationWeights(opened.source, opened.arrays, opened.preset.head_arrays())
-    body = {name: arrays for name, arrays in opened.arrays.items() if not name.startswith(CLASSIFIER)}
-    head = {name: arrays for name, arrays in opened.arrays.items() if name.startswith(CLASSIFIER)}
-    return _SegmentationWeights(opened.source, body, head, assign_saved if opened.kind == "saved" else assign)
+    arrays, unused = _converted(opened, model.preset_config)
+    body = {name: held for name, held in arrays.items() if not name.startswith(CLASSIFIER)}
+    head = {name: held for name, held in arrays.items() if name.startswith(CLASSIFIER)}
+    enter = assign_saved if opened.kind == "saved" else assign
+    return _SegmentationWeights(opened.source, body, head, enter, unused)
+
+
+def _converted(opened: OpenedWeights, config: PresetConfig) -> tuple[Arrays, tuple[str, ...]]:
+    """Arrays by our layers' names, and those without a layer by intention: the plugins convert, each its own part."""
+    if opened.kind == "saved":
+        return opened.arrays, ()
+    parts = load_architecture(config.architecture.name).convert_weights(config.architecture, opened.arrays)
+    if parts is None:
+        return opened.arrays, ()
+    plugin, spec = find_encoder(config.encoder.plugin, config.encoder.variant)
+    encoder = plugin.convert_weights(spec.name, opened.source, parts.encoder)
+    return {**encoder, **parts.head}, (*spec.unused_weights, *parts.unused)
+
+
+def _opened(source: str | os.PathLike[str], *, declared: bool = False) -> OpenedWeights:
+    """Open weights. A `.keras` file numbers them by class, so the model that they belong to is asked for the names."""
+    path = Path(source)
+    if path.suffix.lower() != ".keras" or is_handle(os.fspath(source)):
+        return open_weights(source, declared=declared)
+    from registry.assembly.saved_models import load_model
+
+    arrays = {
+        layer.name: [stored(value) for value in layer.get_weights()]
+        for layer in load_model(path).layers
+        if layer.weights
+    }
+    return OpenedWeights(os.fspath(source), "keras", arrays)
 
 
 def _load_segmentation_weights(
@@ -134,7 +165,8 @@ def _load_segmentation_weights(
         layers = [layer for layer in layers if layer.name not in fresh]
         if not head_may_differ:
             _warn(f"{opened.source} holds no classifier: {CLASSIFIER} starts with fresh weights")
-    return replace(opened.enter(layers, arrays, source=opened.source), fresh=fresh)
+    report = opened.enter(layers, arrays, source=opened.source, unused=opened.unused)
+    return replace(report, fresh=fresh)
 
 
 def load_encoder_weights(
@@ -165,7 +197,7 @@ def load_encoder_weights(
             received=name,
             repair=nearest(name, spec.weights),
         )
-    opened = open_weights(spec.weights.get(name, name), declared=name in spec.weights)
+    opened = _opened(spec.weights.get(name, name), declared=name in spec.weights)
     if opened.kind == "saved":
         # A saved preset holds a whole model, of which the encoder is a part.
         names = {layer.name for layer in layers}
@@ -173,7 +205,11 @@ def load_encoder_weights(
         return assign_saved(layers, opened.arrays, source=opened.source, unused=others)
     arrays = loaded.convert_weights(spec.name, name, opened.arrays)
     unused = spec.unused_weights
-    if opened.kind == "keras":
+    if any(layer.startswith(CLASSIFIER) for layer in arrays):
+        # The weights of a whole segmenter, of which the encoder is a part.
+        names = {layer.name for layer in layers}
+        unused = tuple(layer for layer in arrays if layer not in names)
+    elif opened.kind == "keras":
         meant = renamed_by_order(layers, arrays, spare=len(unused))
         if meant is not None:
             unused = tuple(set(arrays) - set(meant))

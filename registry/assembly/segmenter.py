@@ -16,6 +16,7 @@ from registry.models.base import ImageSegmenter, deserialize
 from registry.models.encoder import pyramid_shapes
 from registry.models.preprocessing import SegmentationPreprocessor
 from registry.pyramid import EncoderSpec, reported_stride
+from registry.quantization import quantized
 
 __all__ = ["assemble", "restore"]
 
@@ -56,6 +57,8 @@ def assemble(resolved: ResolvedPreset) -> tuple[ImageSegmenter, EncoderSpec]:
     )
     model = _built(loaded, encoder, config, arguments)
     model.set_preset_config(config)
+    if config.quantization is not None:
+        model = quantized(model, config.quantization)
     return model, spec
 
 

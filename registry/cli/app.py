@@ -11,6 +11,7 @@ from registry.cli import (
     benchmark,
     cache,
     catalog,
+    convert,
     data,
     demo,
     evaluate,
@@ -72,7 +73,18 @@ def _options(
 
 
 for _group in (
-    *(catalog, plugins, authoring, cache, data, models, train),
-    *(evaluate, inspect, benchmark, predict, demo),
+    catalog,
+    plugins,
+    authoring,
+    cache,
+    data,
+    models,
+    convert,
+    train,
+    evaluate,
+    inspect,
+    benchmark,
+    predict,
+    demo,
 ):
     _group.register(app)

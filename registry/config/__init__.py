@@ -14,9 +14,11 @@ from registry.config.preset import (
     PresetConfig,
     WeightsConfig,
 )
+from registry.config.quantization import CalibrationConfig, QuantizationConfig, QuantizationTraining
 from registry.config.recipe import RecipeConfig
 
 __all__ = [
+    "CalibrationConfig",
     "DataSource",
     "EncoderConfig",
     "EvaluationConfig",
@@ -24,6 +26,8 @@ __all__ = [
     "Label",
     "NormalizationConfig",
     "PresetConfig",
+    "QuantizationConfig",
+    "QuantizationTraining",
     "RecipeConfig",
     "WeightsConfig",
 ]

@@ -12,6 +12,7 @@ from pydantic import Field, SerializeAsAny, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from registry.architecture import ArchitectureConfig, PositiveInt, Section
+from registry.config.quantization import QuantizationConfig
 from registry.config.scalars import Channel, Color, Number, OneOfIntegers, Word
 
 __all__ = [
@@ -111,6 +112,9 @@ class PresetConfig(Section):
         default=None, description="Applied to the logits; null keeps them."
     )
     input: InputConfig = Field(default_factory=InputConfig)
+    quantization: QuantizationConfig | None = Field(
+        default=None, description="How the model rounds; null: it computes in floating point."
+    )
     weights: WeightsConfig = Field(default_factory=WeightsConfig)
     evaluation: tuple[EvaluationConfig, ...] = ()
 

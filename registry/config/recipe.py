@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from registry.architecture import Fraction, PositiveInt, Section
 from registry.config.data import DataSource
+from registry.config.quantization import QuantizationTraining
 from registry.config.scalars import NonNegative, Positive, Word
 
 __all__ = [
@@ -273,6 +274,9 @@ class RecipeConfig(Section):
     losses: tuple[LossConfig, ...] = Field(
         default_factory=lambda: (CrossEntropyLoss(name="cross_entropy"),),
         description="Their weighted sum is minimized.",
+    )
+    quantization: QuantizationTraining | None = Field(
+        default=None, description="Train with the rounding of a quantized file; null: in floating point."
     )
     batch_norm: BatchNormTraining = Field(default_factory=BatchNormTraining)
     ema: EmaConfig | None = Field(default=None, description="Null: the weights as they are.")

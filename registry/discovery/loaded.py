@@ -11,7 +11,12 @@ from typing import Any
 import pluggy
 from pydantic import BaseModel
 
-from registry.architecture import ArchitectureConfig, ArchitectureSpec, SegmenterArguments
+from registry.architecture import (
+    ArchitectureConfig,
+    ArchitectureSpec,
+    SegmenterArguments,
+    SegmenterWeights,
+)
 from registry.discovery.blame import blaming, broken
 from registry.discovery.index import Claim
 from registry.discovery.records import PluginRecord
@@ -72,6 +77,21 @@ class Plugin:
         if relative:
             raise broken(self._claim, "must give its preset roots as absolute paths", ", ".join(relative))
         return list(roots)
+
+    def quantization_rules(self) -> dict[type, Any]:
+        """Layer class → rule, of the plugin's own layers.
+
+        Raises:
+            BrokenPluginError: its hook raised (chained) or returned something else.
+        """
+        with blaming(self._claim, "must give its quantization rules without raising", passing=RegistryError):
+            answers = self._hooks.registry_quantization_rules()
+        rules: dict[type, Any] = {}
+        for answer in answers:
+            if not isinstance(answer, Mapping) or not all(isinstance(key, type) for key in answer):
+                raise broken(self._claim, "must return its quantization rules by layer class", repr(answer))
+            rules.update(answer)
+        return rules
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -198,6 +218,32 @@ class LoadedArchitecture(Plugin):
             return self._hooks.registry_build_segmenter(
                 architecture=self.spec.name, encoder=encoder, config=config, arguments=arguments
             )
+
+    def convert_weights(
+        self, config: ArchitectureConfig, arrays: Mapping[str, Sequence[Any]]
+    ) -> SegmenterWeights | None:
+        """Let the plugin take the weights of a whole model of another project apart.
+
+        Args:
+            config: instance of the spec's `section`.
+            arrays: what the source holds, in its own names.
+
+        Returns:
+            The parts; None if the plugin does not know the names.
+
+        Raises:
+            BrokenPluginError: its hook raised (chained) or returned something else. A `RegistryError` of the hook
+                passes unchanged.
+        """
+        with blaming(self._claim, "must convert weights without raising", passing=RegistryError):
+            parts = self._hooks.registry_convert_segmenter_weights(
+                architecture=self.spec.name, config=config, arrays=arrays
+            )
+        if parts is not None and not isinstance(parts, SegmenterWeights):
+            raise broken(
+                self._claim, "must return SegmenterWeights, or None, for weights", type(parts).__name__
+            )
+        return parts
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from registry.errors import ExportError
+from registry.exporting.islands import layers_in
 from registry.exporting.modes import InputDtype, Mode
 from registry.inspection.graph import Operator, Subgraph, read_graph
 
@@ -41,7 +42,9 @@ class _Part:
         return f"{self.operator.name} {self.graph.tensors[self.operator.outputs[0]].name}"
 
 
-def require_mode(content: bytes, mode: Mode, input_dtype: InputDtype) -> None:
+def require_mode(
+    content: bytes, mode: Mode, input_dtype: InputDtype, float_layers: Collection[str] = ()
+) -> None:
     """Refuse a file that is not of the mode that was asked for.
 
     - float16: every convolution's weights are stored as float16.
@@ -53,6 +56,7 @@ def require_mode(content: bytes, mode: Mode, input_dtype: InputDtype) -> None:
         content: the bytes of the converted file.
         mode: that was asked for.
         input_dtype: that was asked for.
+        float_layers: names of layers that were to stay in floating point.
 
     Raises:
         ExportError: naming the operations that are different.
@@ -73,7 +77,7 @@ def require_mode(content: bytes, mode: Mode, input_dtype: InputDtype) -> None:
         "int8": _not_int8,
         "int16x8": _not_int16,
     }[mode.name](parts)
-    names = [str(part) for part in offending]
+    names = [str(part) for part in offending if not _is_meant(part, float_layers)]
     if names:
         shown = "; ".join(names[:10]) + (f"; and {len(names) - 10} more" if len(names) > 10 else "")
         raise ExportError(
@@ -87,6 +91,15 @@ def require_mode(content: bytes, mode: Mode, input_dtype: InputDtype) -> None:
             received="a model without any",
             repair="use 'float32' or 'int8'",
         )
+
+
+def _is_meant(part: _Part, float_layers: Collection[str]) -> bool:
+    """Whether an operation is that of a layer which stays in floating point, or leads to or from one."""
+    if not float_layers:
+        return False
+    if part.operator.name in ("QUANTIZE", "DEQUANTIZE"):
+        return True
+    return bool(layers_in(str(part)) & set(float_layers))
 
 
 def _none(parts: list[_Part]) -> Iterator[_Part]:

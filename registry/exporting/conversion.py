@@ -46,13 +46,13 @@ def convert(
     variables = tf.Module()
     variables.model_variables = serving.variables
     converter = tf.lite.TFLiteConverter.from_concrete_functions([serving.function], variables)
-    converter.target_spec.supported_ops = _operation_sets(mode)
+    converter.target_spec.supported_ops = _operation_sets(mode, has_ranges=serving.has_ranges)
     if mode.name != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if mode.name == "float16":
         converter.target_spec.supported_types = [tf.float16]
     interruptions: list[BaseException] = []
-    if mode.calibrated:
+    if mode.calibrated and not serving.has_ranges:
         if images is None:
             raise TypeError(f"mode {mode.name} needs images")  # a caller's mistake, not a user's
         dtype = serving.function.inputs[0].dtype.as_numpy_dtype
@@ -73,9 +73,10 @@ def convert(
         ) from error
 
 
-def _operation_sets(mode: Mode) -> list[Any]:
+def _operation_sets(mode: Mode, *, has_ranges: bool) -> list[Any]:
     sets = tf.lite.OpsSet
-    if mode.name == "int8":
+    # Where the graph states its ranges, the converter would ask for images with the set of integers alone.
+    if mode.name == "int8" and not has_ranges:
         return [sets.TFLITE_BUILTINS_INT8]
     if mode.name == "int16x8":
         # The second set lets the edges of the graph be float: ARG_MAX and CAST have no int16 kernels.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,8 @@ from registry.errors import ExportError, ModelError
 from registry.exporting.modes import InputDtype, Mode, OutputKind
 from registry.models.native import traced_for_others
 from registry.models.preprocessing import SegmentationPreprocessor
+from registry.quantization import QuantizedSegmenter
+from registry.quantization.baking import bake
 from registry.rewrites import Graph, inference_form
 
 __all__ = ["INPUT_NAME", "Reference", "ServingGraph", "Squashing", "make_reference", "make_serving_graph"]
@@ -39,6 +41,8 @@ class ServingGraph:
         rewrites: rewrite → how often it applied.
         classes: number of score planes.
         squashing: what makes probabilities of its logits.
+        has_ranges: whether the graph says what its tensors are rounded to, so that the converter need not measure.
+        float_layers: names of layers that are to stay in floating point → their weights.
         stride: pixels of the output per pixel of the mask that was decided on, (rows, columns); (1, 1) if exact.
     """
 
@@ -48,6 +52,8 @@ class ServingGraph:
     classes: int
     squashing: Squashing
     stride: tuple[int, int]
+    has_ranges: bool = False
+    float_layers: Mapping[str, list[NDArray[np.float32]]] = field(default_factory=dict)
 
 
 def make_serving_graph(
@@ -77,7 +83,12 @@ def make_serving_graph(
         ModelError: the model is not flat, or has no last upsampling where that is asked for.
     """
     normalize = _normalization(model)
-    form, rewrites = inference_form(model, size, activations=mode.activations)
+    is_quantized = isinstance(model, QuantizedSegmenter)
+    has_ranges = is_quantized and mode.integer
+    if is_quantized:
+        form, rewrites = bake(model, size, activations=has_ranges)
+    else:
+        form, rewrites = inference_form(model, size, activations=mode.activations)
     graph = Graph.of(form)
     squashing = _without_squashing(graph)
     stride = _without_upsampling(graph) if mask_before_upsampling else (1, 1)
@@ -92,6 +103,8 @@ def make_serving_graph(
     )
     def serve(image: Any) -> Any:
         pixels = tf.cast(image, tf.float32)
+        if has_ranges:
+            pixels = tf.quantization.fake_quant_with_min_max_args(pixels, 0.0, 255.0)
         if traced_dtype == "int8":
             pixels += 128.0
         logits = tf.cast(form(normalize(pixels), training=False), tf.float32)
@@ -101,7 +114,22 @@ def make_serving_graph(
 
     with traced_for_others():
         function = serve.get_concrete_function()
-    return ServingGraph(function, form.weights, rewrites, classes, squashing, stride)
+    return ServingGraph(
+        function,
+        form.weights,
+        rewrites,
+        classes,
+        squashing,
+        stride,
+        has_ranges=has_ranges,
+        float_layers=_float_layers(model, form) if has_ranges else {},
+    )
+
+
+def _float_layers(model: QuantizedSegmenter, form: Any) -> dict[str, list[NDArray[np.float32]]]:
+    """Excluded layers that the graph still has, with their weights after the rewrites."""
+    present = {layer.name: layer for layer in form.layers}
+    return {name: present[name].get_weights() for name in model.float_layers if name in present}
 
 
 def make_reference(model: Any, size: tuple[int, int]) -> Reference:
@@ -114,8 +142,10 @@ def make_reference(model: Any, size: tuple[int, int]) -> Reference:
     Returns:
         Function of float32 pixels (1, height, width, 3) in 0…255 to float32 logits (1, height, width, classes).
     """
-    graph = Graph.of(model, size)
-    bare = model if _without_squashing(graph) is None else graph.to_keras()
+    bare = model
+    if not isinstance(model, QuantizedSegmenter):  # which ends in logits
+        graph = Graph.of(model, size)
+        bare = model if _without_squashing(graph) is None else graph.to_keras()
     preprocessor = getattr(model, "preprocessor", None)
 
     def reference(pixels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from registry.atomic import atomic_path, check_output_path
 from registry.backend import require_keras_model
-from registry.errors import ExportError
-from registry.exporting.calibration import DEFAULT_LIMIT, calibration_images
+from registry.calibration import DEFAULT_LIMIT, calibration_images
+from registry.errors import CalibrationError, ExportError
 from registry.exporting.composition import require_mode
 from registry.exporting.conversion import convert
 from registry.exporting.evidence import report_base, write_evidence
+from registry.exporting.islands import keep_float
 from registry.exporting.modes import (
     InputDtype,
     Mode,
@@ -37,6 +38,7 @@ from registry.exporting.trial import require_runnable
 from registry.inspection.graph import read_graph
 from registry.metadata import SegmenterMetadata, segmenter_metadata, write_metadata
 from registry.progress import Progress, progress_display
+from registry.quantization import QuantizedSegmenter
 
 __all__ = ["export"]
 
@@ -114,7 +116,8 @@ def export(
     under `path`; an interrupted export leaves nothing there.
 
     Args:
-        model: flat functional `tf_keras.Model`, (batch, height, width, 3) → (batch, height, width, classes).
+        model: flat functional `tf_keras.Model`, (batch, height, width, 3) → (batch, height, width, classes); or what
+            `registry.quantize` made, whose file has the ranges that the model has.
         path: file to write, ending in `.tflite`.
         size: input height and width in pixels, or one number for both; None takes the model's own fixed size or
             its preset's. A list of pairs makes one file each, `name_<height>x<width>.tflite`: all appear, or none.
@@ -155,10 +158,10 @@ def export(
         for suffix in (".json", ".html") if write_report else ():
             base = report_base(target)
             check_output_path(base.with_name(base.name + suffix))
-    _require_calibration(mode, calibration)
+    _require_calibration(model, mode, calibration)
     request = _Request(model, mode, dtype, kind, mask_before_upsampling)
     images = [
-        calibration_images(calibration, pair, limit=calibration_limit) if mode.calibrated else None
+        None if calibration is None else calibration_images(calibration, pair, limit=calibration_limit)
         for pair in sizes
     ]
     steps = sum(_STEPS + (0 if chosen is None else len(chosen)) for chosen in images)
@@ -176,9 +179,11 @@ def export(
     return reports if several else reports[0]
 
 
-def _require_calibration(mode: Mode, calibration: Any) -> None:
-    if mode.calibrated and calibration is None:
-        raise ExportError(
+def _require_calibration(model: Any, mode: Mode, calibration: Any) -> None:
+    if isinstance(model, QuantizedSegmenter):
+        _require_own_mode(model, mode, calibration)
+    elif mode.calibrated and calibration is None:
+        raise CalibrationError(
             f"mode {mode.name!r} needs images, to measure which values occur",
             received="no `calibration`",
             repair="calibration='photos/' (about a hundred images like those that the model will see), a list of "
@@ -189,6 +194,29 @@ def _require_calibration(mode: Mode, calibration: Any) -> None:
             f"mode {mode.name!r} measures nothing, so `calibration` would be ignored",
             received=f"calibration and quantization={mode.name!r}",
             repair="quantization='int8', or leave `calibration` out",
+        )
+
+
+def _require_own_mode(model: QuantizedSegmenter, mode: Mode, calibration: Any) -> None:
+    """A model that rounds says itself to what; with 16 bits, the converter still wants to measure."""
+    scheme = model.placement.config.scheme
+    if mode.name != scheme:
+        raise ExportError(
+            "a quantized model is exported as what it rounds to",
+            received=f"quantization={mode.name!r} for a model of scheme {scheme!r}",
+            repair=f"quantization={scheme!r}, or export the model in floating point that it was made of",
+        )
+    if scheme == "int8" and calibration is not None:
+        raise ExportError(
+            "a quantized model has ranges of its own, so `calibration` would be ignored",
+            received="calibration",
+            repair="leave it out; registry.quantize measured the ranges, and training went on with them",
+        )
+    if scheme == "int16x8" and calibration is None:
+        raise CalibrationError(
+            "the converter measures the ranges of 16 bits on images",
+            received="no `calibration`",
+            repair="calibration='photos/', as for a model in floating point",
         )
 
 
@@ -211,11 +239,13 @@ def _make(
         images=images,
         announce=announce,
     )
+    if serving.float_layers:
+        content = keep_float(content, serving.float_layers)
     content = write_metadata(content, _metadata(request, size, serving))
     announce("checking operations")
     operations = count_operations(content)
     require_fast_operations(operations)
-    require_mode(content, request.mode, request.input_dtype)
+    require_mode(content, request.mode, request.input_dtype, serving.float_layers)
     if request.mode.name == "int16x8":
         require_runnable(content, request.mode.name)
     announce("comparing with the Keras model")
@@ -278,7 +308,7 @@ def _write_evidence(
         report,
         _compared_images(images, size),
         make_reference(request.model, size),
-        float_content=float_content if request.mode.calibrated else None,
+        float_content=float_content if images is not None else None,
         palette=[label.color for label in preset.labels] if preset is not None and preset.labels else None,
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from registry.backend import keras, tf
 from registry.errors import ModelError
+from registry.models.numbering import name_groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,13 +32,30 @@ def deserialize(config: dict[str, Any], custom_objects: Any = None) -> Any:
     return keras.layers.deserialize(config, custom_objects=custom_objects, use_legacy_format=True)
 
 
-class _Presets:
-    """`Class.presets`: the catalog's presets, name → one-line description, without building anything."""
+class _Presets(Mapping[str, str]):
+    """`Class.presets`: the catalog's presets, name → one-line description, without building anything.
 
-    def __get__(self, instance: Any, owner: type) -> dict[str, str]:
+    Each is read when it is asked for: Keras touches every attribute of a model that it saves, and reading them all
+    takes seconds.
+    """
+
+    def __getitem__(self, name: str) -> str:
         from registry.catalog import describe, list_presets
 
-        return {name: describe(name).config.description for name in list_presets()}
+        if name not in list_presets():
+            raise KeyError(name)
+        return describe(name).config.description
+
+    def __iter__(self) -> Iterator[str]:
+        from registry.catalog import list_presets
+
+        return iter(list_presets())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 class RegistryModel(keras.Model):
@@ -86,6 +105,16 @@ class RegistryModel(keras.Model):
         from registry.assembly import model_from_preset
 
         return model_from_preset(cls, preset, load_weights=load_weights, **kwargs)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
+        """Save the weights; arguments of `tf_keras.Model.save_weights`.
+
+        A `.weights.h5` file numbers layers by class, which leaves open which of two parallel ones is which; each gets
+        its name in addition, where KerasHub has it, and `registry.build(…, weights=…)` goes by that.
+        """
+        super().save_weights(filepath, overwrite=overwrite, **kwargs)
+        if str(filepath).endswith(".weights.h5"):
+            name_groups(filepath, self.layers)
 
     @property
     def size_multiple(self) -> tuple[int, int]:

@@ -237,6 +237,7 @@ class DeepLabV3ImageSegmenter(ImageSegmenter):
         num_classes: number of classes, background included.
         activation: applied to the upsampled logits; None returns logits.
         preprocessor: callable that `predict`, `fit` and `evaluate` apply, or None.
+        classifier_bias: give the classifier a bias, as TensorFlow DeepLab and torchvision do and KerasHub does not.
         **kwargs: `name` and `trainable` of `tf_keras.Model`.
 
     Input: (batch, height, width, 3); output: (batch, height, width, num_classes), float32 unless a mixed
@@ -252,6 +253,8 @@ class DeepLabV3ImageSegmenter(ImageSegmenter):
         num_classes: int,
         activation: Any = None,
         preprocessor: Any = None,
+        *,
+        classifier_bias: bool = False,
         **kwargs: Any,
     ) -> None:
         if not isinstance(backbone, DeepLabV3Backbone):
@@ -261,16 +264,21 @@ class DeepLabV3ImageSegmenter(ImageSegmenter):
                 repair="wrap your encoder: DeepLabV3Backbone(image_encoder=…, …)",
             )
         require_positive_integer(num_classes, "num_classes")
-        x = keras.layers.Conv2D(num_classes, 1, use_bias=False, name=CLASSIFIER)(backbone.decoder_features)
+        x = keras.layers.Conv2D(num_classes, 1, use_bias=classifier_bias, name=CLASSIFIER)(
+            backbone.decoder_features
+        )
         x = bilinear_upsampling(x, backbone.final_upsampling, name=f"{CLASSIFIER}_upsampling")
         if activation is not None:
             x = keras.layers.Activation(activation, name=f"{CLASSIFIER}_activation")(x)
         super().__init__(inputs=backbone.inputs, outputs=x, **kwargs)
-        self._remember(backbone, num_classes, activation)
+        self._remember(backbone, num_classes, activation, classifier_bias)
         self.preprocessor = preprocessor
 
     @untracked
-    def _remember(self, backbone: DeepLabV3Backbone, num_classes: int, activation: Any) -> None:
+    def _remember(
+        self, backbone: DeepLabV3Backbone, num_classes: int, activation: Any, classifier_bias: bool
+    ) -> None:
+        self.classifier_bias = classifier_bias
         self.backbone = backbone
         self.num_classes = num_classes
         self.activation = activation
@@ -295,6 +303,7 @@ class DeepLabV3ImageSegmenter(ImageSegmenter):
             "num_classes": self.num_classes,
             "activation": keras.activations.serialize(activation) if callable(activation) else activation,
             "preprocessor": self.preprocessor and keras.saving.serialize_keras_object(self.preprocessor),
+            "classifier_bias": self.classifier_bias,
             "preset_config": self.preset_config and self.preset_config.model_dump(mode="json"),
         }
 

@@ -6,7 +6,7 @@ Rewriting a Keras graph in place is not possible; `Graph.of` takes one apart, `G
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -52,6 +52,14 @@ class Node:
         """Names of the nodes whose tensors it reads, in order."""
         flat = tf.nest.flatten((self.arguments, self.keywords))
         return [item.name for item in flat if isinstance(item, Ref)]
+
+    def substituted(self, tensors: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments and keywords of its call, with these tensors in the place of names."""
+        result: tuple[tuple[Any, ...], dict[str, Any]] = tf.nest.map_structure(
+            lambda item: tensors[item.name] if isinstance(item, Ref) else item,
+            (self.arguments, self.keywords),
+        )
+        return result
 
     def is_a(self, *classes: type) -> bool:
         """Whether the layer is of one of these classes."""
@@ -163,10 +171,7 @@ class Graph:
             if node.name in tensors:
                 continue
             layer = node.layer.from_config(dict(node.config))
-            arguments, keywords = tf.nest.map_structure(
-                lambda item: tensors[item.name] if isinstance(item, Ref) else item,
-                (node.arguments, node.keywords),
-            )
+            arguments, keywords = node.substituted(tensors)
             tensors[node.name] = layer(*arguments, **keywords)
             if node.weights:
                 layer.set_weights(node.weights)

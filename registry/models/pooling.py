@@ -9,6 +9,7 @@ All tensors are NHWC: (batch, height, width, channels).
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from registry.backend import keras, tf
@@ -49,21 +50,11 @@ class _AtrousPooling2D(keras.layers.Layer):
                 repair="give 0 … pool_size - 1 for each axis",
             )
 
-    def call(self, inputs: Any) -> Any:
-        """Pool rows, then columns; the dtype stays as it is."""
-        pool = self._pool_same if self.padding == "same" else self._pool_valid
-        return pool(pool(inputs, 1), 2)
-
-    def _pool_valid(self, x: Any, axis: int) -> Any:
+    def _valid_taps(self, x: Any, axis: int) -> list[Any]:
+        """A copy of the map for each tap, where all of the window lies inside."""
         taps = self.pool_size[axis - 1]
         reach = (taps - 1) * self.rate
-        return self._reduce([_part(x, axis, tap * self.rate, tap * self.rate - reach) for tap in range(taps)])
-
-    def _pool_same(self, x: Any, axis: int) -> Any:
-        raise NotImplementedError
-
-    def _reduce(self, taps: list[Any]) -> Any:
-        raise NotImplementedError
+        return [_part(x, axis, tap * self.rate, tap * self.rate - reach) for tap in range(taps)]
 
     def _distances(self, axis: int) -> list[int]:
         """Pixels from the window's own pixel to each of its taps."""
@@ -103,15 +94,17 @@ class AtrousMaxPooling2D(_AtrousPooling2D):
             inside of the map.
     """
 
-    def _pool_same(self, x: Any, axis: int) -> Any:
-        # Each window holds its own pixel, so that pixel may stand in for a tap beyond the border.
-        return self._reduce([_shifted(x, axis, distance) for distance in self._distances(axis)])
+    def call(self, inputs: Any) -> Any:
+        """Pool rows, then columns; the dtype stays as it is."""
+        return self._largest(self._largest(inputs, 1), 2)
 
-    def _reduce(self, taps: list[Any]) -> Any:
-        result = taps[0]
-        for tap in taps[1:]:
-            result = tf.maximum(result, tap)
-        return result
+    def _largest(self, x: Any, axis: int) -> Any:
+        if self.padding == "valid":
+            taps = self._valid_taps(x, axis)
+        else:
+            # Each window holds its own pixel, so that pixel may stand in for a tap beyond the border.
+            taps = [_shifted(x, axis, distance) for distance in self._distances(axis)]
+        return functools.reduce(tf.maximum, taps)
 
 
 @_register
@@ -130,37 +123,49 @@ class AtrousAveragePooling2D(_AtrousPooling2D):
             inside of the map.
     """
 
-    def _pool_same(self, x: Any, axis: int) -> Any:
+    RESULTS = ("row_sums", "rows", "column_sums")
+    """Results in between: sums along an axis, partial ones too, and the averages of rows."""
+
+    def call(self, inputs: Any) -> Any:
+        """Pool rows, then columns; the dtype stays as it is."""
+        return self.observed(inputs, lambda name, value: value)
+
+    def observed(self, inputs: Any, observe: Callable[[str, Any], Any]) -> Any:
+        """Pool, and pass each result in between through a function of its name and its value."""
+        row_sums, rows, column_sums = self.RESULTS
+        total, share = self._total_and_share(inputs, 1, functools.partial(observe, row_sums))
+        pooled = observe(rows, total * share)
+        total, share = self._total_and_share(pooled, 2, functools.partial(observe, column_sums))
+        return total * share
+
+    def _total_and_share(self, x: Any, axis: int, observe: Callable[[Any], Any]) -> tuple[Any, Any]:
+        """Sums along an axis, and the factors that make averages of them."""
         distances = self._distances(axis)
+        share = tf.cast(1.0 / len(distances), x.dtype)
+        if self.padding == "valid":
+            return _added(self._valid_taps(x, axis), observe), share
         if len(distances) <= 2:
             # With one of two taps missing, the average is the other: the window's own pixel once more.
-            return self._reduce([_shifted(x, axis, distance) for distance in distances])
-        inside = self._sum(x, axis)
+            return _added([_shifted(x, axis, distance) for distance in distances], observe), share
         shape: list[Any] = [1, 1, 1, 1]
         shape[axis] = tf.shape(x)[axis] if x.shape[axis] is None else x.shape[axis]
-        counts = self._sum(tf.ones(shape, x.dtype), axis)
-        return inside * tf.math.reciprocal(counts)
+        counts = _added(self._padded_taps(tf.ones(shape, x.dtype), axis), lambda value: value)
+        return _added(self._padded_taps(x, axis), observe), tf.math.reciprocal(counts)
 
-    def _sum(self, x: Any, axis: int) -> Any:
+    def _padded_taps(self, x: Any, axis: int) -> list[Any]:
+        """A copy of the map for each tap, zero where that lies outside."""
         distances = self._distances(axis)
         edges = [(0, 0)] * 4
         edges[axis] = (-distances[0], distances[-1])
         padded = tf.pad(x, edges)
         reach = distances[-1] - distances[0]
-        taps = [
-            _part(padded, axis, distance - distances[0], distance - distances[0] - reach)
-            for distance in distances
-        ]
-        return tf.ensure_shape(_added(taps), x.shape)
-
-    def _reduce(self, taps: list[Any]) -> Any:
-        total = _added(taps)
-        return total * tf.cast(1.0 / len(taps), total.dtype)
+        starts = [distance - distances[0] for distance in distances]
+        return [tf.ensure_shape(_part(padded, axis, start, start - reach), x.shape) for start in starts]
 
 
-def _added(taps: list[Any]) -> Any:
+def _added(taps: list[Any], observe: Callable[[Any], Any]) -> Any:
     """Their sum in pairs: ADD_N, which `tf.add_n` becomes, has no integer kernel in TFLite."""
-    return functools.reduce(tf.add, taps)
+    return functools.reduce(lambda total, tap: observe(total + tap), taps)
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:

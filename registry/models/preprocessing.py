@@ -83,6 +83,18 @@ class SegmentationPreprocessor:
         weights = self._resized_mask(sample_weight) if len(sample_weight.shape) > 1 else sample_weight
         return images, masks, weights
 
+    def range_of_pixels(self) -> tuple[float, float]:
+        """Smallest and largest value that a pixel in 0…255 becomes, over all channels."""
+        scales, offsets = (
+            value if isinstance(value, tuple) else (value,) * 3 for value in (self.scale, self.offset)
+        )
+        ends = [
+            pixel * scale + offset
+            for scale, offset in zip(scales, offsets, strict=True)
+            for pixel in (0.0, 255.0)
+        ]
+        return min(ends), max(ends)
+
     def scaled(self, images: Any) -> Any:
         """`images * scale + offset`, float32."""
         return images * tf.constant(self.scale, tf.float32) + tf.constant(self.offset, tf.float32)

@@ -17,7 +17,17 @@ from registry.models.layers import AtrousConv2D, AtrousDepthwiseConv2D
 from registry.models.padded import AtrousSeparableConv2D, PaddedAtrousConv2D, PaddedAtrousDepthwiseConv2D
 from registry.models.pooling import AtrousAveragePooling2D, AtrousMaxPooling2D
 
-__all__ = ["POOLING", "Grid", "Samplings", "Window", "refusal", "sample", "stage_ends", "window_of"]
+__all__ = [
+    "PIXELWISE_FUNCTIONS",
+    "POOLING",
+    "Grid",
+    "Samplings",
+    "Window",
+    "refusal",
+    "sample",
+    "stage_ends",
+    "window_of",
+]
 
 layers = keras.layers
 Pair = tuple[int, int]
@@ -77,7 +87,7 @@ _PIXELWISE: dict[Any, str | None] = {
 # Layers of tf_keras.applications that have no public name.
 _PIXELWISE_APPLICATIONS = ("CustomScaleLayer", "LayerScale", "StochasticDepth")
 # TensorFlow functions that Keras wraps when they are called on its tensors.
-_PIXELWISE_FUNCTIONS = frozenset(
+PIXELWISE_FUNCTIONS = frozenset(
     [f"__operators__.{name}" for name in ("add", "sub", "mul", "truediv", "neg", "pow")]
     + [f"math.{name}" for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "negative")]
     + [
@@ -295,7 +305,7 @@ def _treats_pixels_alike(node: Node, pixelwise: Collection[Any]) -> bool:
         return all(axis in (-1, len(node.shape) - 1) for axis in axes)
     if node.layer.__name__ in _PIXELWISE_APPLICATIONS:
         return bool(node.layer.__module__.startswith("tf_keras.src.applications."))
-    return node.layer.__name__ == "TFOpLambda" and node.config["function"] in _PIXELWISE_FUNCTIONS
+    return node.layer.__name__ == "TFOpLambda" and node.config["function"] in PIXELWISE_FUNCTIONS
 
 
 def _reason(node: Node) -> str:

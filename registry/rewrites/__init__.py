@@ -22,7 +22,17 @@ from registry.rewrites.hard_swish import factor_hard_swish
 from registry.rewrites.resizing import convolve_before_upsampling, merge_nearest_upsampling
 from registry.rewrites.stem import fold_stem_into_depth
 
-__all__ = ["INTEGER_REWRITES", "REWRITES", "Activations", "Graph", "Node", "Ref", "inference_form"]
+__all__ = [
+    "INTEGER_REWRITES",
+    "REWRITES",
+    "Activations",
+    "Graph",
+    "Node",
+    "Ref",
+    "drop_padding_taps",
+    "fold_stem_into_depth",
+    "inference_form",
+]
 
 # In order: each finds what the ones before it have left.
 REWRITES: tuple[Callable[[Graph], int], ...] = (

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from registry.assembly import build
 from registry.backend import keras, tf
 from registry.catalog import ResolvedRecipe
-from registry.config import RecipeConfig
+from registry.config import QuantizationConfig, QuantizationTraining, RecipeConfig
 from registry.errors import TrainingError
+from registry.quantization import QuantizedSegmenter, calibrated, quantized
 from registry.training.averaging import MovingAverage
+from registry.training.distillation import Distillation
 from registry.training.distribution import Devices, synchronize_batch_norm
 from registry.training.losses import make_loss
 from registry.training.schedules import Schedule
@@ -28,13 +33,22 @@ class Learner:
         devices: that share a batch; everything is made in their scope.
         steps: length of the run.
         resumed: whether a checkpoint will replace all weights, so that none are loaded.
+        calibration: gives images of the crop's size, uint8 (N, height, width, 3), for a recipe that quantizes.
 
     Raises:
         Errors of `registry.build`.
         TrainingError, ModelError: parts of the recipe do not fit the model.
     """
 
-    def __init__(self, recipe: ResolvedRecipe, devices: Devices, steps: int, *, resumed: bool) -> None:
+    def __init__(
+        self,
+        recipe: ResolvedRecipe,
+        devices: Devices,
+        steps: int,
+        *,
+        resumed: bool,
+        calibration: Callable[[], NDArray[np.uint8]] | None = None,
+    ) -> None:
         config = recipe.config
         self.config, self.devices = config, devices
         if config.batch_size % devices.replicas:
@@ -47,6 +61,12 @@ class Learner:
         with devices.strategy.scope():
             with _precision(config.precision):
                 self.model = _build(recipe, resumed=resumed)
+            distillation = None
+            if config.quantization is not None:
+                distillation = _distillation(self.model, config.quantization)
+                self.model = _quantized(self.model, config.quantization)
+                if calibration is not None and not resumed:
+                    calibrated(self.model, calibration(), config.quantization.calibration)
             _prepare_batch_norm(self.model, config, devices)
             self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
             self._loss_sum = tf.Variable(0.0, trainable=False, name="loss_sum")
@@ -64,9 +84,25 @@ class Learner:
                 weight_decay=config.weight_decay if config.optimizer.name == "sgd" else 0.0,
                 clip_norm=config.clip_norm,
                 factors=_gradient_factors(self.model, config.learning_rate.head_factor),
+                distillation=distillation,
             )
             self.average = None if config.ema is None else MovingAverage(self.model.weights, config.ema.decay)
+        self._trace()
+
+    def _trace(self) -> None:
         self._train_step = tf.function(self._distributed_step, reduce_retracing=True)
+
+    def freeze_observers(self) -> None:
+        """Let the ranges of a quantized model stay as they are from now on."""
+        self.model.freeze_observers()
+        self._trace()
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What the model's preset says beyond the recipe's: how it is quantized."""
+        if not isinstance(self.model, QuantizedSegmenter):
+            return {}
+        return {"quantization": self.model.placement.config.model_dump(mode="json")}
 
     def restart_average(self) -> None:
         """Begin the average with the weights as they are now, once they were loaded."""
@@ -132,11 +168,29 @@ class Learner:
 
 def _build(recipe: ResolvedRecipe, *, resumed: bool) -> Any:
     config = recipe.config
+    section = config.quantization
+    if section is not None and section.distillation is not None:
+        resumed = False  # a checkpoint has the student's weights, not the teacher's
     return build(
         recipe.preset,
         weights=None if resumed else config.weights,
         encoder_weights=None if resumed else config.encoder_weights,
     )
+
+
+def _quantized(model: Any, config: QuantizationTraining) -> Any:
+    """The model, rounding; one that its preset quantizes does so already."""
+    if isinstance(model, QuantizedSegmenter):
+        return model
+    structure = QuantizationConfig(scheme=config.scheme, exclude=config.exclude)
+    return quantized(model, structure, momentum=config.observer_momentum)
+
+
+def _distillation(teacher: Any, config: QuantizationTraining) -> Distillation | None:
+    section = config.distillation
+    if section is None:
+        return None
+    return Distillation(teacher, weight=section.weight, temperature=section.temperature)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from registry.assembly import build, save_preset
@@ -26,7 +28,7 @@ from registry.training.folder import RunFolder
 from registry.training.history import History
 from registry.training.learner import Learner
 from registry.training.pictures import sheet
-from registry.training.pipeline import training_batches
+from registry.training.pipeline import evaluation_batches, training_batches
 from registry.training.progress import Progress, Report, training_progress
 from registry.training.randomness import drawn_by_step
 from registry.training.result import TrainingRun
@@ -53,12 +55,20 @@ class Session:
         self._per_epoch = math.ceil(len(data["train"]) / self._config.batch_size)
         self._steps = self._config.steps or math.ceil((self._config.epochs or 0) * self._per_epoch)
         self._every = self._config.validation.every or self._per_epoch
+        section = self._config.quantization
+        self._freezes_at = None if section is None else math.ceil(section.freeze_observers * self._steps)
         self._stack = ExitStack()
         self._clean: Any = None
 
     def __enter__(self) -> Self:
         latest = Checkpoints.latest(self._run.checkpoints)
-        self._learner = Learner(self._recipe, self._devices, self._steps, resumed=latest is not None)
+        self._learner = Learner(
+            self._recipe,
+            self._devices,
+            self._steps,
+            resumed=latest is not None,
+            calibration=self._calibration_images,
+        )
         with self._devices.strategy.scope():
             self._best = Best()
         self._checkpoints = Checkpoints(
@@ -79,6 +89,8 @@ class Session:
             self._stack.callback(self._history.close)
         self._validator = self._open_validator()
         self._stack.enter_context(drawn_by_step(self._learner.model, self._config.seed, self._learner.step))
+        if self._freezes_at is not None and self._step >= self._freezes_at:
+            self._learner.freeze_observers()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -117,6 +129,8 @@ class Session:
         while self._step < self._steps and not self._is_exhausted():
             self._learner.train(*next(batches))
             self._step += 1
+            if self._step == self._freezes_at:
+                self._learner.freeze_observers()
             is_last = self._step == self._steps
             report(self._step, self._record_loss() if is_last or self._step % _REPORT_EVERY == 0 else {})
             if self._validator is not None and (is_last or self._step % self._every == 0):
@@ -144,6 +158,15 @@ class Session:
 
         self._learner.model.check_input_shape(tf.TensorShape((None, *config.crop, 3)))
         return iter(devices.strategy.distribute_datasets_from_function(of_this_worker))
+
+    def _calibration_images(self) -> NDArray[np.uint8]:
+        """Evenly spaced training images as the model meets them in validation: scaled to fit the crop, and padded."""
+        section, data = self._config.quantization, self._data["train"]
+        count = 1 if section is None else section.calibration.images
+        spaced = evaluation_batches(
+            data, batch_size=1, size=self._config.crop, shard=(0, max(1, len(data) // count))
+        )
+        return np.concatenate([images.numpy() for images, _ in spaced.take(count)])
 
     def _open_validator(self) -> Validator | None:
         data, section = self._data.get("validation"), self._config.validation
@@ -206,7 +229,7 @@ class Session:
         if not self._devices.is_chief:
             return
         if self._clean is None:
-            self._clean = build(self._recipe.preset, weights=None)
+            self._clean = build(self._recipe.preset, weights=None, **self._learner.overrides)
         self._clean.set_weights(values)
         save_preset(self._clean, self._run.model, metrics=self._metrics(), overwrite=True)
 

@@ -51,6 +51,7 @@ class TrainingStep:
         clip_norm: largest norm of all gradients together; None leaves them.
         factors: reference of a variable (`variable.ref()`) → factor on its gradient, penalty included, where that
             is not 1: a learning rate of its own, for optimizers that do not normalize gradients.
+        distillation: (preprocessed images, logits) → one more loss per image.
 
     Raises:
         ModelError: the model ends in an activation; losses need logits.
@@ -66,6 +67,7 @@ class TrainingStep:
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
         factors: Mapping[Any, float] | None = None,
+        distillation: Loss | None = None,
     ) -> None:
         if getattr(model, "activation", None) is not None:
             raise ModelError(
@@ -78,6 +80,7 @@ class TrainingStep:
         self.batch_size = batch_size
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
         self._factors = dict(factors or {})
+        self._distillation = distillation
         self._decayed = {variable.ref() for variable in decayed_variables(model)}
         optimizer.build(model.trainable_variables)
 
@@ -93,8 +96,12 @@ class TrainingStep:
         """
         variables = self.model.trainable_variables
         with tf.GradientTape() as tape:
-            logits = self.model(self.model.preprocessor(images), training=True)
-            per_image = tf.add_n([weight * loss(masks, logits) for weight, loss in self.losses])
+            inputs = self.model.preprocessor(images)
+            logits = self.model(inputs, training=True)
+            losses = [weight * loss(masks, logits) for weight, loss in self.losses]
+            if self._distillation is not None:
+                losses.append(self._distillation(inputs, logits))
+            per_image = tf.add_n(losses)
             loss = tf.reduce_sum(per_image) / self.batch_size
             scaled = (
                 self.optimizer.get_scaled_loss(loss)

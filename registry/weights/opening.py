@@ -12,6 +12,7 @@ import h5py
 from registry.catalog.saved import MODEL_FILE, is_saved_preset
 from registry.errors import WeightsFormatError, WeightsUnavailableError
 from registry.weights.arrays import StoredArray
+from registry.weights.checkpoints import checkpoint_prefix, read_checkpoint
 from registry.weights.handles import fetch_directory, fetch_file, fetch_preset, is_file_handle, is_handle
 from registry.weights.keras_files import read_keras_file
 from registry.weights.keras_hub import KerasHubPreset, open_preset
@@ -20,7 +21,7 @@ from registry.weights.saved_layers import read_header
 
 __all__ = ["OpenedWeights", "open_weights"]
 
-Kind = Literal["keras_hub", "keras", "safetensors", "saved"]
+Kind = Literal["keras_hub", "keras", "safetensors", "saved", "checkpoint"]
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,10 @@ class OpenedWeights:
     Args:
         source: the handle or path that they came from, for messages.
         kind: `keras_hub`, a preset directory; `keras`, a `.h5` file; `safetensors`; `saved`, one of those that
-            `registry.save_preset` wrote.
+            `registry.save_preset` wrote; `checkpoint`, one of TensorFlow.
         arrays: layer name → arrays in the order of its variables; of `safetensors`, parameter name → one array; of
-            `saved`, `layer/variable` → one array. Of KerasHub's directory, those of the backbone.
+            `saved`, `layer/variable`, and of `checkpoint`, variable name → one array. Of KerasHub's directory, those of
+            the backbone.
         preset: KerasHub's directory that they lie in.
     """
 
@@ -46,7 +48,8 @@ def open_weights(source: str | os.PathLike[str], *, declared: bool = False) -> O
     """Fetch weights and find what they hold. A file is told by its content, not by its name.
 
     Args:
-        source: the path of a file, of a saved preset's folder or of a KerasHub preset directory; or a handle:
+        source: the path of a file, of a saved preset's folder or of a KerasHub preset directory, the prefix of a
+            TensorFlow checkpoint (`model.ckpt-30000`); or a handle:
             `kaggle://…`, `hf://user/model`, `hf://user/model/file`, `https://host/file#sha256=<hex>`.
         declared: whether a plugin's `EncoderSpec` names it; a handle may then state another hash or none.
 
@@ -64,11 +67,15 @@ def open_weights(source: str | os.PathLike[str], *, declared: bool = False) -> O
     if is_handle(name) or Path(name).is_dir() or "://" in name:
         return _open_directory(name)
     path = Path(name)
+    prefix = checkpoint_prefix(path)
+    if prefix is not None:
+        return OpenedWeights(name, "checkpoint", read_checkpoint(prefix))
     if not path.is_file():
         raise WeightsUnavailableError(
             "a weights path must be an existing file or preset directory",
             received=f"{path} ({'no regular file' if path.exists() else 'nothing'})",
-            repair="pass a .h5 or .safetensors file, the folder of a preset, a handle, or weights=None",
+            repair="pass a .h5 or .safetensors file, the prefix of a TensorFlow checkpoint, the folder of a preset, "
+            "a handle, or weights=None",
         )
     return _open_file(name, path)
 
@@ -88,7 +95,9 @@ def _open_file(source: str, path: Path) -> OpenedWeights:
         raise WeightsFormatError(
             "a weights file is Keras's .h5 or .safetensors",
             received=f"{source}: {_guess(path)}",
-            repair="convert it where it came from: model.save_weights('x.h5'), or safetensors' save_file",
+            repair="convert it where it came from: model.save_weights('x.h5') in Keras; in PyTorch, in three lines, "
+            "state = torch.load('x.pth', weights_only=True); state = {k: v.contiguous() for k, v in state.items()}; "
+            "safetensors.torch.save_file(state, 'x.safetensors')",
         )
     if kind == "keras":
         return OpenedWeights(source, kind, read_keras_file(path))
@@ -129,8 +138,8 @@ _BY_SUFFIX: dict[str, Kind] = {
 }
 # First two bytes → what it is.
 _FOREIGN = {
-    b"PK": "a ZIP archive, as .keras and PyTorch's files are; registry.load_model reads .keras, and what holds pickles "
-    "is never read, because a pickle runs code"
+    b"PK": "a ZIP archive without a model of Keras; PyTorch's .pth are such, and the pickle in them is never read, "
+    "because a pickle runs code"
 } | {
     b"\x80" + bytes([protocol]): "a pickle, which is never read, because it runs code"
     for protocol in range(2, 6)

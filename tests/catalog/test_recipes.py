@@ -141,7 +141,7 @@ def test_a_wrong_value_is_told_with_its_line(write):
 
 
 def test_unknown_recipes_and_files_are_called_recipes(write):
-    with pytest.raises(UnknownRecipeError, match="did you mean 'deeplab_v3_plus_resnet50_pascalvoc'"):
+    with pytest.raises(UnknownRecipeError, match="did you mean 'deeplab_v3_plus_resnet50_os16_pascalvoc'"):
         resolve_recipe("deeplab_v3_plus_resnet50_pascal")
     with pytest.raises(CatalogError, match="a recipe file must exist"):
         resolve_recipe("./nowhere.yaml")

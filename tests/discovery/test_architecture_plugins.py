@@ -9,7 +9,7 @@ import pytest
 from fake_site import GOOD, Site
 
 from registry import discovery
-from registry.architecture import ArchitectureConfig, SegmenterArguments
+from registry.architecture import ArchitectureConfig, SegmenterArguments, SegmenterWeights
 from registry.catalog import preset_schema, resolve
 from registry.errors import (
     BlockedPluginError,
@@ -84,6 +84,35 @@ def test_hook_registry_build_segmenter_receives_what_the_preset_says(site: Site)
     built = discovery.load_architecture("head").build("encoder", config, arguments)
     assert built == ("head", "encoder", config, arguments)
     assert (config.name, config.key, config.width) == ("head", "P3", 8)
+
+
+CONVERTER = """
+@hookimpl
+def registry_convert_segmenter_weights(architecture, config, arrays):
+    from registry.architecture import SegmenterWeights
+    if "other" in arrays:
+        return dict(arrays)
+    if "backbone.a" not in arrays:
+        return None
+    return SegmenterWeights(encoder={"a": arrays["backbone.a"]}, head={architecture: arrays["b"]}, unused=(config.key,))
+"""
+
+
+def test_hook_registry_convert_segmenter_weights_takes_a_file_apart(site: Site):
+    install(site, head("[spec()]", BUILDER, CONVERTER))
+    config = resolve(preset()).config.architecture
+    loaded = discovery.load_architecture("head")
+    parts = loaded.convert_weights(config, {"backbone.a": [1], "b": [2]})
+    assert parts == SegmenterWeights(encoder={"a": [1]}, head={"head": [2]}, unused=("P3",))
+    assert loaded.convert_weights(config, {"a": [1]}) is None
+    with pytest.raises(BrokenPluginError, match="SegmenterWeights"):
+        loaded.convert_weights(config, {"other": [1]})
+
+
+def test_an_architecture_without_that_hook_knows_no_names(site: Site):
+    install(site, head())
+    config = resolve(preset()).config.architecture
+    assert discovery.load_architecture("head").convert_weights(config, {"backbone.a": [1]}) is None
 
 
 def test_a_module_may_serve_several_names_and_both_groups(site: Site):

@@ -221,7 +221,7 @@ def test_the_store_of_the_guide_fetches(bucket: Bucket):
 
     bucket.cut = 3
     first = bucket.get_object
-    bucket.get_object = lambda **asked: (answer := first(**asked), setattr(bucket, "get_object", changed))[0]
+    bucket.get_object = lambda **asked: (first(**asked), setattr(bucket, "get_object", changed))[0]
     assert fetch_file("s3://bucket/new.h5").read_bytes() == b"new" * 9
 
 

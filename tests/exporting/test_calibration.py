@@ -6,8 +6,8 @@ from PIL import Image
 
 import registry
 from registry.backend import tf
+from registry.calibration import calibration_images
 from registry.errors import ExportError, ModelError, RegistryWarning
-from registry.exporting.calibration import calibration_images
 
 SIZE = (32, 48)
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.errors import ExportError, ImageError, ModelError, RegistryWarning
+from registry.errors import CalibrationError, ImageError, ModelError, RegistryWarning
 from registry.images import load_image, stretched
 
 __all__ = ["DEFAULT_LIMIT", "FEW_IMAGES", "calibration_images"]
@@ -54,7 +54,7 @@ def calibration_images(source: Any, size: tuple[int, int], *, limit: int = DEFAU
         input holds the pixels themselves: if no image has one of them, a value in the first image's corner is set.
 
     Raises:
-        ExportError: no images, or images that would spoil the quantization.
+        CalibrationError: no images, or images that would spoil the quantization.
         ModelError: `source` or `limit` is of another kind.
     """
     if type(limit) is not int or limit < 1:
@@ -101,7 +101,7 @@ def _spread(items: Sequence[Any], limit: int) -> list[Any]:
 
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise ExportError(
+        raise CalibrationError(
             "the folder of the calibration images must exist", received=str(folder), repair="check the path"
         )
     return sorted(
@@ -115,7 +115,7 @@ def _decoded(path: Path) -> Pixels:
     try:
         return load_image(path)
     except ImageError as error:
-        raise ExportError(
+        raise CalibrationError(
             "every calibration image must be readable",
             received=str(error.received),
             repair="fetch the file again, or take it out of the calibration images",
@@ -222,5 +222,5 @@ def _with_full_range(images: Pixels) -> Pixels:
     return images
 
 
-def _refusal(rule: str, received: str, repair: str) -> ExportError:
-    return ExportError(rule, received=received, repair=repair)
+def _refusal(rule: str, received: str, repair: str) -> CalibrationError:
+    return CalibrationError(rule, received=received, repair=repair)
