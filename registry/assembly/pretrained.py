@@ -18,7 +18,7 @@ from registry.models.base import CLASSIFIER, ImageSegmenter
 from registry.pyramid import EncoderSpec
 from registry.weights.arrays import Arrays, stored
 from registry.weights.assignment import WeightsReport, assign
-from registry.weights.handles import is_handle
+from registry.weights.handles import fetch_file_named, is_handle
 from registry.weights.opening import OpenedWeights, open_weights
 from registry.weights.saved_layers import assign_saved, layer_of
 from registry.weights.sources import DEFAULT_SOURCE, Source, encoder_source
@@ -139,8 +139,8 @@ def _converted(opened: OpenedWeights, config: PresetConfig) -> tuple[Arrays, tup
 
 def _opened(source: str | os.PathLike[str], *, declared: bool = False) -> OpenedWeights:
     """Open weights. A `.keras` file numbers them by class, so the model that they belong to is asked for the names."""
-    path = Path(source)
-    if path.suffix.lower() != ".keras" or is_handle(os.fspath(source)):
+    path = Path(fetch_file_named(source, ".keras", declared=declared))
+    if path.suffix.lower() != ".keras" or is_handle(str(path)):
         return open_weights(source, declared=declared)
     from registry.assembly.saved_models import load_model
 

@@ -224,6 +224,8 @@ def _downloaded(hub: ModuleType, model: str, name: str, attempts: int) -> Path:
             return Path(hub.model_download(model, path=name))
         except Exception as error:
             failure = _as_of_a_store(error)
+            if failure is error:
+                raise
             if not isinstance(failure, patience.TRANSIENT):
                 raise failure from error
             row.failed(failure)

@@ -44,10 +44,15 @@ def unavailable(
 def _told(error: BaseException) -> str:
     """What happened: as a store says it, or as a hub's client did where it first failed."""
     package = _package(error)
-    while error.__cause__ is not None and package != "builtins" and _package(error.__cause__) == package:
-        error = error.__cause__
+    said_by_a_store = package in ("builtins", "registry")
+    seen = {id(error)}  # a chain may be a circle
+    while not said_by_a_store and (cause := error.__cause__) is not None and id(cause) not in seen:
+        if _package(cause) != package:
+            break
+        error = cause
+        seen.add(id(error))
     text = " ".join(str(error).split())[:300]
-    return text if package in ("builtins", "registry") and text else f"{type(error).__name__}: {text}"
+    return text if said_by_a_store and text else f"{type(error).__name__}: {text}"
 
 
 def _package(error: BaseException) -> str:

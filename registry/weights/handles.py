@@ -25,6 +25,7 @@ __all__ = [
     "DESCRIPTIONS",
     "fetch_directory",
     "fetch_file",
+    "fetch_file_named",
     "fetch_preset",
     "foreign_caches",
     "is_file_handle",
@@ -77,6 +78,30 @@ def fetch_file(handle: str, *, declared: bool = False, options: FetchOptions | N
     path = Path(_call(parsed, "fetch_file", options or FetchOptions(declared=declared)))
     # Whatever a plugin's store has checked, what was stated is not its to judge.
     return path if parsed.scheme in _OWN else require_digest(path, parsed.digest, handle)
+
+
+def fetch_file_named(source: object, *suffixes: str, declared: bool = False) -> Any:
+    """Bring a file onto this machine if a handle names one that ends in some way; anything else stays what it is.
+
+    For those who tell by the ending of a path what to do with it.
+
+    Args:
+        source: a handle, a path or something else.
+        *suffixes: endings in lower case, as `.keras`.
+        declared: as in `fetch_file`.
+
+    Returns:
+        The file's path, or `source`.
+
+    Raises:
+        Errors of `fetch_file`.
+    """
+    if not isinstance(source, str) or not is_handle(source):
+        return source
+    name = Handle.parse(source).address.partition("?")[0]
+    if not name.lower().endswith(suffixes) or not is_file_handle(source):
+        return source
+    return fetch_file(source, declared=declared)
 
 
 def fetch_directory(
