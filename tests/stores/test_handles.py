@@ -9,7 +9,14 @@ from registry.stores import FetchOptions, Handle
 from registry.stores.digest import Digest
 from registry.stores.handle import is_handle
 from registry.stores.offline import is_offline
-from registry.weights.handles import fetch_directory, fetch_file, is_file_handle, look, title_of
+from registry.weights.handles import (
+    fetch_directory,
+    fetch_file,
+    fetch_file_named,
+    is_file_handle,
+    look,
+    title_of,
+)
 
 ZEROS = "0" * 64
 
@@ -130,3 +137,29 @@ def test_looking_asks_for_the_size_and_fetches_nothing(server, handle):
     (found,) = look(handle, [], FetchOptions())
     assert (found.name, found.size, found.path) == ("a.h5", 600_000, None)
     assert look(handle.replace("a.h5", "b.h5"), [], FetchOptions()) == []
+
+
+def test_only_files_of_the_named_kinds_are_fetched(file, monkeypatch):
+    """By what the address ends in: a query, a hash or capitals are no part of that, and a folder is no file."""
+    handle = file.as_uri()
+    named = f"{handle}#sha256={hashlib.sha256(b'content').hexdigest()}"
+    assert fetch_file_named(named, ".keras", ".h5") == file
+    (file.parent / "folder.h5").mkdir()
+    folder = (file.parent / "folder.h5").as_uri()
+    for other in (
+        handle,
+        folder,
+        str(file),
+        file,
+        {"a": 1},
+        "hf://someone/net.keras",
+        "hf://someone/net/a.H6",
+    ):
+        assert fetch_file_named(other, ".keras" if other is handle else ".h5") is other
+    fetched = []
+    monkeypatch.setattr(
+        "registry.weights.handles.fetch_file", lambda text, *, declared: fetched.append((text, declared))
+    )
+    text = f"https://host/A.H5?version=1#sha256={ZEROS}"
+    fetch_file_named(text, ".h5", declared=True)
+    assert fetched == [(text, True)]

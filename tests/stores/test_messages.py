@@ -1,5 +1,7 @@
 """What is said of an error: a store's own words, or where a hub's client failed first."""
 
+from itertools import pairwise
+
 import pytest
 
 from registry.errors import OutputPathError
@@ -9,20 +11,20 @@ from registry.stores.messages import unavailable
 HANDLE = Handle.parse("hf://someone/net")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """As a hub's client raises it."""
 
 
 def chained(*errors: BaseException) -> BaseException:
     """The last error, each caused by the one before."""
-    for cause, error in zip(errors, errors[1:], strict=False):
+    for cause, error in pairwise(errors):
         error.__cause__ = cause
     return errors[-1]
 
 
 def in_a_circle() -> BaseException:
-    first = Refused("first")
-    second = chained(first, Refused("second"))
+    first = RefusedError("first")
+    second = chained(first, RefusedError("second"))
     first.__cause__ = second
     return second
 
@@ -30,17 +32,17 @@ def in_a_circle() -> BaseException:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (Refused("HTTP 401"), "Refused: HTTP 401"),
+        (RefusedError("HTTP 401"), "RefusedError: HTTP 401"),
         (
-            chained(Refused("no such model"), Refused("see above"), Refused("failed")),
-            "Refused: no such model",
+            chained(RefusedError("no such model"), RefusedError("see above"), RefusedError("failed")),
+            "RefusedError: no such model",
         ),
-        (chained(OSError("socket"), Refused("no connection")), "Refused: no connection"),
+        (chained(OSError("socket"), RefusedError("no connection")), "RefusedError: no connection"),
         (chained(BusyError("HTTP 503"), BusyError("HTTP 503; asks to wait")), "HTTP 503; asks to wait"),
-        (chained(Refused("deep"), ConnectionError("the connection ended")), "the connection ended"),
+        (chained(RefusedError("deep"), ConnectionError("the connection ended")), "the connection ended"),
         (ConnectionError(), "ConnectionError: "),
-        (Refused("a  line\nand " + "x" * 1000), "Refused: a line and " + "x" * 289),
-        (in_a_circle(), "Refused: first"),
+        (RefusedError("a  line\nand " + "x" * 1000), "RefusedError: a line and " + "x" * 289),
+        (in_a_circle(), "RefusedError: first"),
     ],
 )
 def test_what_happened(error, said):
