@@ -61,7 +61,7 @@ def test_clean(run, cache):
     text = run("cache", "clean", "--unused-for", "30d", "--larger-than", "2MB", "--dry-run").stdout
     assert "would be removed: a.h5, 2.5 MB, from https://example.org/models/a.h5" in text
     assert "would be removed: 77 B of c.h5, which never came whole" in text
-    assert "1 files, 2.5 MB to be freed" in text
+    assert "1 file, 2.5 MB to be freed" in text
     document = json.loads(run("cache", "clean", "--json").stdout)
     assert [file["name"] for file in document["parts"]] == ["c.h5"]
     assert document["removed"] == document["busy"] == []
