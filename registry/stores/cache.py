@@ -113,10 +113,10 @@ def writing_the_cache() -> Iterator[None]:
         yield
     except OutputPathError:
         raise
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # the latter where the disk knows no locks
         raise OutputPathError(
             "the cache must be a folder that can be written",
-            received=f"{cache_folder()}: {error.strerror or error}",
+            received=f"{cache_folder()}: {getattr(error, 'strerror', None) or error}",
             repair=f"set {CACHE_VARIABLE} to another folder",
         ) from error
 

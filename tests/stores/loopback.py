@@ -140,6 +140,6 @@ def stalled(most: int, until: threading.Event) -> Answer:
         handler.end_headers()
         handler.wfile.write(content[:most])
         handler.wfile.flush()
-        until.wait(10)
+        until.wait(60)
 
     return answer

@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from loopback import cut, giving
+from loopback import cut, stalled
 from test_web import files_below
 
 from registry.errors import OutputPathError, WeightsUnavailableError
@@ -123,16 +123,18 @@ def test_selections(filled, selection, removed):
 
 
 def test_a_file_that_is_being_written_is_left_alone(server, handle, content):
-    server.faults.append(giving(pause=0.01))
+    cleaned_up = threading.Event()
+    server.faults.append(stalled(100_000, cleaned_up))
     thread = threading.Thread(target=fetch_file, args=(handle,))
     thread.start()
-    while not any(file.partial for file in list_cache()):
+    while thread.is_alive() and not any(file.partial for file in list_cache()):
         time.sleep(0.001)
     cleaned = clean_cache(Selection(everything=True))
+    cleaned_up.set()
     assert names(cleaned.busy) == ["a.h5"]
     assert cleaned.freed == 0
     thread.join()
-    assert len(server.asked) == 1
+    assert [byte_range for _, byte_range, _ in server.asked] == [None, "bytes=100000-"]
     (file,) = list_cache()
     assert file.path.read_bytes() == content
 

@@ -302,12 +302,12 @@ def test_pauses_grow_up_to_a_limit_and_differ(server, handle, pauses, monkeypatc
 
 
 def test_a_server_that_falls_silent(server, handle, content, impatient, monkeypatch):
-    monkeypatch.setattr(patience, "DEFAULT", replace(impatient, read=0.05))
+    monkeypatch.setattr(patience, "DEFAULT", replace(impatient, read=0.5, attempts=2))
     done = threading.Event()
     try:
         assert fetch_with(server, handle, stalled(100_000, done)).read_bytes() == content
         assert requests(server)[1] == ("bytes=100000-", False)
-        message = refused(server, f"{handle.partition('#')[0]}?2", *[stalled(9, done)] * 5, declared=True)
+        message = refused(server, f"{handle.partition('#')[0]}?2", *[stalled(9, done)] * 2, declared=True)
         assert "nothing came for too long" in message
     finally:
         done.set()
@@ -347,6 +347,15 @@ def test_a_cache_that_is_a_file(folders, handle):
     with pytest.raises(WeightsUnavailableError, match="the cache must be a folder") as caught:
         fetch_file(handle)
     assert "ATROUS_CACHE" in str(caught.value)
+
+
+def test_a_disk_without_locks(server, handle, monkeypatch):
+    def refuse(*arguments, **options):
+        raise NotImplementedError("the file system has no flock")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    assert "has no flock" in refused(server, handle)
+    assert server.asked == []
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "open"])

@@ -34,7 +34,7 @@ def test_ten_processes_fetch_once(run, server, handle, sha256):
 
 def test_killed_at_random_moments(run, server, handle, sha256, content):
     """Slow enough to be hit in the middle, with a cache that is as the processes before have left it."""
-    server.faults += [None, *[giving(pause=0.001)] * 1000]
+    server.faults += [None, *[giving(pause=0.002)] * 1000]
     result = run("killed", handle, 40, 0.2, 7)
     assert all(hashes in ([], [sha256]) for _, hashes in result["seen"])
     assert any(hashes for _, hashes in result["seen"]), "some got through"
