@@ -137,6 +137,7 @@ def stalled(most: int, until: threading.Event) -> Answer:
     def answer(handler: Handler, content: bytes) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(content)))
+        handler.send_header("ETag", f'"{hashlib.md5(content).hexdigest()}"')
         handler.end_headers()
         handler.wfile.write(content[:most])
         handler.wfile.flush()
