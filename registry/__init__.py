@@ -40,6 +40,7 @@ _HOMES = {
     "describe": "registry.catalog",
     "evaluate": "registry.evaluation",
     "export": "registry.exporting",
+    "fetch": "registry.weights.fetching",
     "hookimpl": "registry.hookspecs",
     "list_architectures": "registry.discovery",
     "list_encoders": "registry.discovery",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from registry.quantization import quantize as quantize
     from registry.runtime import Segmenter as Segmenter
     from registry.training import train as train
+    from registry.weights.fetching import fetch as fetch
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,14 @@ from pathlib import Path
 
 from registry.errors import OutputPathError
 
-__all__ = ["atomic_folder", "atomic_path", "check_output_folder", "check_output_path"]
+__all__ = [
+    "appear",
+    "atomic_folder",
+    "atomic_path",
+    "check_output_folder",
+    "check_output_path",
+    "is_out_of_space",
+]
 
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Keeps the temporary name below the usual limit of 255 bytes, whatever the user's own name is.
@@ -92,6 +99,28 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Ite
         # By now, it may be the folder that was replaced.
         shutil.rmtree(temporary, ignore_errors=True)
     _flush_folder(target.parent)
+
+
+def appear(complete: Path, target: Path) -> None:
+    """Give a file that is complete its name: flush it to disk, rename it, flush the folder.
+
+    For a writer that keeps its temporary file when it is cut off, as a download does; others use `atomic_path`.
+
+    Args:
+        complete: the file under its temporary name, in the folder of `target`.
+        target: its name; replaced if it is there.
+
+    Raises:
+        OutputPathError: there is no such file, or `target` cannot be replaced.
+    """
+    _flush(complete, target)
+    _replace(complete, target)
+    _flush_folder(target.parent)
+
+
+def is_out_of_space(error: OSError) -> bool:
+    """Whether a write failed because there is no room: on the disk, in the user's share, or in the largest file."""
+    return error.errno in _OUT_OF_SPACE
 
 
 def check_output_path(path: str | os.PathLike[str], *, suffixes: tuple[str, ...] = ()) -> None:
@@ -210,7 +239,7 @@ def _naming_a_full_disk(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _OUT_OF_SPACE:
+        if is_out_of_space(error):
             raise OutputPathError(
                 "the disk must have room for the whole output",
                 received=f"{target}: {error.strerror}",

@@ -1,13 +1,14 @@
 """Every hook of atrous, on one screen.
 
 A plugin is a module (or object) named by an entry point. In the group `registry.encoders` the entry point's name is
-the word that presets write under `encoder.plugin`, in `registry.architectures` the one under `architecture.name`. The
-module is imported when its plugin is asked for, and when encoders, architectures or presets are listed, so it must
+the word that presets write under `encoder.plugin`, in `registry.architectures` the one under `architecture.name`, in
+`registry.stores` the scheme of handles (`s3` for `s3://…`). The module is imported when its plugin is asked for, and
+when encoders, architectures or presets are listed (that of a store: when a handle of its scheme is used), so it must
 not import TensorFlow at its top level.
 
 A plugin states the API it was written for with `REGISTRY_API_VERSION = 1`; absent means 1. An encoder plugin
-implements both encoder hooks, or only `registry_preset_roots`; an architecture plugin both architecture hooks. One
-module may serve both groups, and several entry points.
+implements both encoder hooks, or only `registry_preset_roots`; an architecture plugin both architecture hooks; a store
+`registry_store`. One module may serve all groups, and several entry points.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from registry.architecture import (
     SegmenterWeights,
 )
 from registry.pyramid import EncoderSpec
+from registry.stores import Store
 
 __all__ = ["API_VERSION", "hookimpl", "hookspec"]
 
@@ -122,6 +124,19 @@ def registry_convert_segmenter_weights(
 
     Returns:
         The parts; None if the names are of no project that the plugin knows.
+    """
+
+
+@hookspec(firstresult=True)
+def registry_store(scheme: str) -> Store:  # type: ignore[empty-body]
+    """Give the store that handles of a scheme lead to. Called once, on loading; must not touch the network.
+
+    Args:
+        scheme: name of the entry point, `s3` for `s3://bucket/model.safetensors`.
+
+    Returns:
+        A `registry.stores.DownloadStore`, which opens files and has all else done for it; or another
+        `registry.stores.Store`, where a client with a cache of its own brings them.
     """
 
 

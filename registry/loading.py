@@ -23,8 +23,8 @@ def load(
 
     What `source` is decides on what comes back, in this order:
 
-    1. a path that ends in `.tflite`: a `registry.Segmenter`; TensorFlow is not imported;
-    2. a path that ends in `.keras`, or a SavedModel folder: what was saved, as `registry.load_model` gives it;
+    1. a path or the handle of a file that ends in `.tflite`: a `registry.Segmenter`; TensorFlow is not imported;
+    2. one that ends in `.keras`, or a SavedModel folder: what was saved, as `registry.load_model` gives it;
     3. all else is a preset, built by `registry.build` with its own weights: the name of one in the catalog, the path of
        a YAML file, a saved preset's folder, a KerasHub preset directory, a handle (`kaggle://…`, `hf://…`), a mapping.
        A word is a preset's name first, and a folder in the working directory if no preset has that name.
@@ -43,7 +43,10 @@ def load(
         ModelFileError: the `.tflite` file cannot be run.
         CatalogError, PluginError, WeightsError: as `registry.build` and `registry.load_model`.
     """
-    if isinstance(source, str | os.PathLike) and "://" not in os.fspath(source):
+    from registry.weights.handles import fetch_file_named, is_handle
+
+    source = fetch_file_named(source, ".tflite", ".keras")
+    if isinstance(source, str | os.PathLike) and not is_handle(os.fspath(source)):
         path = Path(source)
         if path.suffix.lower() == ".tflite":
             from registry.runtime import Segmenter

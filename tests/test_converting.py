@@ -49,7 +49,7 @@ def test_a_keras_file_there_and_back(model, saved, tmp_path, monkeypatch):
     assert (tmp_path / "own" / "model.safetensors").read_bytes() == (saved / "model.safetensors").read_bytes()
     # That it can be read was seen.
     monkeypatch.setattr("registry.assembly.saved_models.load_model", lambda path: model)
-    again = registry.build(SMALL_PRESET, weights=tmp_path / "x.keras")
+    again = registry.build(SMALL_PRESET, weights=(tmp_path / "x.keras").as_uri())
     assert_same_weights(again, model)
     report = registry.build(SMALL_PRESET, encoder_weights=tmp_path / "x.keras").weights_report
     assert set(report.loaded) == {layer.name for layer in model.encoder.layers if layer.weights}

@@ -56,6 +56,8 @@ def test_a_keras_file_takes_no_overrides(tmp_path, monkeypatch):
     monkeypatch.setattr(registry.assembly, "load_model", lambda path: ("loaded", path))
     for name in ("model.keras", tmp_path / "model.KERAS"):
         assert registry.load(name) == ("loaded", Path(name))
+    (tmp_path / "model.keras").touch()
+    assert registry.load((tmp_path / "model.keras").as_uri()) == ("loaded", tmp_path / "model.keras")
     with pytest.raises(ModelError, match="loaded as it is"):
         registry.load("model.keras", num_classes=3)
 
@@ -77,6 +79,7 @@ def test_an_exported_file_is_a_segmenter(exported):
     assert isinstance(segmenter, registry.Segmenter)
     assert segmenter.labels == tuple("abcde")
     assert segmenter.segment(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30)
+    assert isinstance(registry.load(exported.as_uri()), registry.Segmenter)
     with pytest.raises(ModelFileError, match=r"absent\.tflite"):
         registry.load("absent.tflite")
 

@@ -9,12 +9,12 @@ from typing import Any
 from registry.assembly.encoder import PyramidEncoder
 from registry.assembly.pretrained import load_encoder_weights, load_weights
 from registry.assembly.segmenter import assemble
-from registry.assembly.sources import find_source
 from registry.catalog import PresetLike
 from registry.errors import ModelError
 from registry.models.base import Backbone, ImageSegmenter, RegistryModel
 from registry.weights import keras_hub
 from registry.weights.handles import is_handle
+from registry.weights.sources import find_source
 
 __all__ = ["build", "build_encoder", "load_trained", "model_from_preset"]
 

@@ -16,6 +16,7 @@ from registry.atomic import atomic_path, check_output_folder, check_output_path
 from registry.catalog import PresetLike
 from registry.errors import ModelError
 from registry.models.base import ImageSegmenter
+from registry.weights.handles import fetch_file_named, is_handle
 from registry.weights.saved_layers import layers_as_bytes
 
 __all__ = ["Conversion", "ConvertedLayer", "Target", "convert", "target_format"]
@@ -155,7 +156,8 @@ def _read(source: PresetLike, preset: PresetLike | None, overrides: Mapping[str,
                 "with `preset`, the source is a handle or a path", received=type(source).__name__
             )
         return build(preset, weights=source, **overrides)
-    if isinstance(source, str | os.PathLike) and "://" not in os.fspath(source):
+    source = fetch_file_named(source, ".keras", ".h5")
+    if isinstance(source, str | os.PathLike) and not is_handle(os.fspath(source)):
         path = Path(source)
         if path.suffix.lower() in (".keras", ".h5") or (path / "saved_model.pb").is_file():
             if overrides:

@@ -21,6 +21,8 @@ from registry.errors import WeightsUnavailableError, nearest
 __all__ = ["check_stated_files", "stated_file", "weights_source"]
 
 _KEYS: tuple[KeyPath, ...] = (("weights", "segmentation"), ("weights", "encoder"))
+# A preset from a stranger must not read a file of this machine, nor ask what listens on it.
+_OF_ONE_MACHINE = ("file:", "http://")
 
 
 def check_stated_files(tree: Node, home: Root) -> None:
@@ -31,10 +33,19 @@ def check_stated_files(tree: Node, home: Root) -> None:
         home: the root that it belongs to.
 
     Raises:
-        ConfigError: an absolute path, one with `..`, or a link that leaves the root.
+        ConfigError: an absolute path, one with `..`, a link that leaves the root, or a handle that means something on
+            this machine only.
     """
     for key in _KEYS:
         node = tree.find(key)
+        if node is not None and isinstance(node.value, str) and node.value.startswith(_OF_ONE_MACHINE):
+            raise Problem(
+                node.origin,
+                f"`{dotted(key)}` in a preset file names what other machines can reach too: https://, a hub, or a file "
+                "in that file's own folder",
+                shown(node.value),
+                "move the weights beside the preset file, or pass the handle to registry.build(weights=…)",
+            ).error()
         path = None if node is None else stated_file(node)
         if node is None or path is None:
             continue

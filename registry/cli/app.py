@@ -9,6 +9,7 @@ import typer
 from registry.cli import (
     authoring,
     benchmark,
+    cache,
     catalog,
     convert,
     data,
@@ -75,6 +76,7 @@ for _group in (
     catalog,
     plugins,
     authoring,
+    cache,
     data,
     models,
     convert,

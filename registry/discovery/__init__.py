@@ -1,8 +1,8 @@
 """Plugins: known from metadata, imported one at a time, never able to break one another.
 
 Encoder plugins are the entry points of the group `registry.encoders`, architectures those of
-`registry.architectures`. Listing reads metadata and imports nothing. Loading imports exactly
-the plugin that is asked for; whether that worked is remembered. Nothing here imports TensorFlow.
+`registry.architectures`, stores those of `registry.stores`. Listing reads metadata and imports nothing. Loading imports
+exactly the plugin that is asked for; whether that worked is remembered. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -14,15 +14,9 @@ import warnings
 from collections.abc import Iterator
 from typing import cast
 
-from registry.discovery.index import Claim, Index, Kind, host_is_installed
-from registry.discovery.loading import (
-    Failure,
-    LoadedArchitecture,
-    LoadedPlugin,
-    Plugin,
-    attempt,
-    defective,
-)
+from registry.discovery.index import RESERVED_SCHEMES, Claim, Index, Kind, host_is_installed
+from registry.discovery.loaded import LoadedArchitecture, LoadedPlugin, LoadedStore, Plugin
+from registry.discovery.loading import Failure, attempt, defective
 from registry.discovery.policy import ALLOW_VARIABLE, BLOCK_VARIABLE
 from registry.discovery.records import (
     ArchitectureRecord,
@@ -44,10 +38,12 @@ from registry.errors import (
 from registry.pyramid import EncoderSpec
 
 __all__ = [
+    "RESERVED_SCHEMES",
     "ArchitectureRecord",
     "EncoderRecord",
     "LoadedArchitecture",
     "LoadedPlugin",
+    "LoadedStore",
     "PluginRecord",
     "PresetRoot",
     "architecture_names",
@@ -58,8 +54,10 @@ __all__ = [
     "list_plugins",
     "load_architecture",
     "load_plugin",
+    "load_store",
     "preset_roots",
     "reset",
+    "store_schemes",
 ]
 
 # Reentrant, since a plugin may ask for another one while it is being imported.
@@ -67,7 +65,7 @@ _lock = threading.RLock()
 _outcomes: dict[Claim, Plugin | Failure] = {}
 _in_progress: set[Claim] = set()
 
-_NOUNS: dict[Kind, str] = {"encoder": "encoder plugin", "architecture": "architecture"}
+_NOUNS: dict[Kind, str] = {"encoder": "encoder plugin", "architecture": "architecture", "store": "store"}
 
 
 def list_plugins() -> list[PluginRecord]:
@@ -102,6 +100,24 @@ def load_architecture(name: str) -> LoadedArchitecture:
         UnknownPluginError, BlockedPluginError, DuplicatePluginError, BrokenPluginError: as `load_plugin`.
     """
     return cast("LoadedArchitecture", _load(_sole_claim("architecture", name, Index.read("architecture"))))
+
+
+def load_store(scheme: str) -> LoadedStore:
+    """Import the plugin that serves handles of a scheme, or return it when it was imported before.
+
+    Args:
+        scheme: the plugin's entry-point name, `s3` for `s3://…`.
+
+    Raises:
+        UnknownPluginError, BlockedPluginError, DuplicatePluginError, BrokenPluginError: as `load_plugin`.
+    """
+    return cast("LoadedStore", _load(_sole_claim("store", scheme, Index.read("store"))))
+
+
+def store_schemes() -> list[str]:
+    """Every scheme whose handles may be used, from metadata alone: those of atrous, then those of plugins."""
+    index = Index.read("store")
+    return [*RESERVED_SCHEMES, *(name for name in index.names("store") if index.contenders("store", name))]
 
 
 def architecture_names() -> list[str]:
@@ -241,8 +257,9 @@ def _unknown(kind: Kind, name: str, index: Index) -> UnknownPluginError:
         repair += "; or pip install the distribution that offers it"
     if not host_is_installed():
         repair = f"atrous is not installed, so its own plugins are unknown: `pip install -e .`; {repair}"
+    noun = _NOUNS[kind]
     return UnknownPluginError(
-        f"an {_NOUNS[kind]} is named by the entry point of an installed distribution",
+        f"{'a' if noun == 'store' else 'an'} {noun} is named by the entry point of an installed distribution",
         received=name,
         repair=repair,
     )

@@ -15,15 +15,22 @@ from typing import Literal, get_args
 
 from registry.discovery.policy import Policy, normalized
 
-__all__ = ["GROUPS", "HOST", "Claim", "Index", "Kind", "host_is_installed"]
+__all__ = ["GROUPS", "HOST", "RESERVED_SCHEMES", "Claim", "Index", "Kind", "host_is_installed"]
 
-Kind = Literal["encoder", "architecture"]
+Kind = Literal["encoder", "architecture", "store"]
 # What a plugin offers → the entry-point group that it is declared in.
-GROUPS: dict[Kind, str] = {"encoder": "registry.encoders", "architecture": "registry.architectures"}
+GROUPS: dict[Kind, str] = {
+    "encoder": "registry.encoders",
+    "architecture": "registry.architectures",
+    "store": "registry.stores",
+}
 HOST = "atrous"
+# Schemes that atrous serves itself. No installation may change where they lead.
+RESERVED_SCHEMES = ("file", "hf", "http", "https", "kaggle")
 
 _UNNAMED = "(unnamed distribution)"
 
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _VALUE = re.compile(
     r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?:\s*:\s*[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)?(?:\s*\[.*\])?"
@@ -163,10 +170,14 @@ def _claims_of(
         )
         return
     for name, value in dict.fromkeys(entries):  # the same line twice is harmless
-        yield Claim(kind, name, distribution_name, version, value, _defect(name, value))
+        yield Claim(kind, name, distribution_name, version, value, _defect(kind, name, value))
 
 
-def _defect(name: str, value: str) -> str:
+def _defect(kind: Kind, name: str, value: str) -> str:
+    if kind == "store" and not _SCHEME.fullmatch(name):
+        return f"the entry-point name {name!r} is no scheme: two or more of a-z, 0-9, '+', '.' and '-', a letter first"
+    if kind == "store" and name in RESERVED_SCHEMES:
+        return f"the scheme {name!r} is served by atrous itself"
     if not _NAME.fullmatch(name):
         return f"the entry-point name {name!r} is not a word of letters, digits, '.', '-' and '_'"
     if not _VALUE.fullmatch(value):

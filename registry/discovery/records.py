@@ -18,7 +18,7 @@ class PluginRecord:
     """One distribution's claim to one plugin name, and how it stands.
 
     Args:
-        kind: what it offers, `encoder` (variants, in fact) or `architecture`.
+        kind: what it offers, `encoder` (variants, in fact), `architecture` or `store`.
         name: the word that presets write under `encoder.plugin` or `architecture.name`.
         distribution: the installed distribution that declares it.
         version: that distribution's version.

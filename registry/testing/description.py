@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from registry.discovery import RESERVED_SCHEMES, store_schemes
 from registry.models.arithmetic import count_macs
 from registry.testing.catalog import CHECKS
 from registry.testing.outcomes import Finding
@@ -26,10 +27,10 @@ load_plugin({plugin!r})
 print("imported:", *[name for name in {heavy!r} if name in sys.modules])
 """
 
-# Scheme → what follows it, and how that is written.
+# Scheme → what follows it, and how that is written. Others are served by stores of plugins.
 _HANDLES = {
     "kaggle": (
-        r"[^/\s]+/[^/\s]+/[^/\s]+/[^/\s]+/\d+",
+        r"[^/\s]+/[^/\s]+/[^/\s]+/[^/\s]+/\d+(/[^\s]+)?",
         "kaggle://owner/model/framework/variation/version; without a version the network is asked every time",
     ),
     "hf": (r"[^/\s@]+/[^/\s@]+(@[^/\s]+)?(/[^\s]+)?", "hf://user/model[@revision][/file]"),
@@ -120,9 +121,13 @@ def _handles(subject: Subject) -> Iterator[Finding]:
                     f"{name!r}: {handle!r}",
                     "; ".join(form for _, form in _HANDLES.values()),
                 )
+        elif scheme not in _HANDLES and scheme in store_schemes()[len(RESERVED_SCHEMES) :]:
+            continue
         elif scheme not in _HANDLES:
             yield Finding(
-                f"the scheme of a handle is one of {', '.join(_HANDLES)}", f"{name!r}: {handle!r}", "use one"
+                f"the scheme of a handle is one of {', '.join(_HANDLES)}, or one that an installed plugin serves",
+                f"{name!r}: {handle!r}",
+                "use one",
             )
         elif not re.fullmatch(_HANDLES[scheme][0], rest):
             yield Finding("a handle must be well formed", f"{name!r}: {handle!r}", _HANDLES[scheme][1])

@@ -1,109 +1,146 @@
-"""From a handle to files on this machine, by the hubs' own clients and caches.
+"""From a handle to files on this machine: the store of its scheme, atrous's own or a plugin's, does it.
 
-Directories: `kaggle://owner/model/framework/variation/version` and `hf://user/model[@revision]`. Single files:
-`hf://user/model[@revision]/file` and `https://host/file#sha256=<hex>`. Anything else is a path. A client is imported
-only when its handle is used. Nothing here imports TensorFlow.
+Folders: `kaggle://owner/model/framework/variation/version` and `hf://user/model[@revision]`. Single files: the same
+with `/file`, `https://host/file#sha256=<hex>` and `file:///path`. Anything without a scheme is a path.
+`registry.stores` says what a store does; a store is imported when its handle is used. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from registry.catalog.saved import PRESET_FILE
-from registry.errors import EnvironmentUnsupportedError, WeightsUnavailableError
-from registry.weights.downloads import Digest, download, require_digest, split_digest, unavailable
+from registry.discovery import RESERVED_SCHEMES, load_store, store_schemes
+from registry.errors import UnknownPluginError, WeightsUnavailableError, nearest
+from registry.stores import FetchOptions, ForeignCache, Found, Handle, Store
+from registry.stores.digest import require_digest
+from registry.stores.handle import is_handle
+from registry.stores.local import require_files
 
-__all__ = ["SCHEMES", "fetch_directory", "fetch_file", "fetch_preset", "is_file_handle", "is_handle"]
+__all__ = [
+    "DESCRIPTIONS",
+    "fetch_directory",
+    "fetch_file",
+    "fetch_file_named",
+    "fetch_preset",
+    "foreign_caches",
+    "is_file_handle",
+    "is_handle",
+    "look",
+    "title_of",
+]
 
-_INSTEAD = "download it by other means and pass its path"
-# Seconds that a hub may take to answer a request for metadata.
-_METADATA_TIMEOUT = 5
-
-
-# A revision is a branch, tag or commit; only pull requests and conversions have slashes in theirs.
-_HF_FILE = re.compile(
-    r"(?P<repository>[^/@]+/[^/@]+)(?:@(?P<revision>refs/(?:pr|convert)/[^/]+|(?!refs/)[^/]+))?/(?P<file>.+)"
-)
-_HTTP = ("https", "http")
-
-
-def is_handle(text: object) -> bool:
-    """Whether a text is a handle rather than a path."""
-    return isinstance(text, str) and "://" in text and text.split("://", 1)[0] in (*SCHEMES, *_HTTP)
+# What describes a preset in its folder: KerasHub's file, or ours.
+DESCRIPTIONS = f"config.json|{PRESET_FILE}"
+_OWN = frozenset(RESERVED_SCHEMES)
+# Whose clients have caches of their own.
+_HUBS = ("hf", "kaggle")
 
 
 def is_file_handle(text: object) -> bool:
-    """Whether a text is the handle of a single file."""
-    if not is_handle(text):
+    """Whether a text is the handle of a single file.
+
+    Raises:
+        WeightsUnavailableError: no store serves its scheme.
+        PluginError: the store of its scheme cannot serve.
+    """
+    if not isinstance(text, str) or not is_handle(text):
         return False
-    scheme, _, rest = str(text).partition("://")
-    return scheme in _HTTP or (scheme == "hf" and _HF_FILE.fullmatch(rest) is not None)
+    handle = Handle.parse(text)
+    return bool(_call(handle, "names_file"))
 
 
-def fetch_file(handle: str, *, declared: bool) -> Path:
+def fetch_file(handle: str, *, declared: bool = False, options: FetchOptions | None = None) -> Path:
     """Bring the file of a handle onto this machine, from a cache where one has it.
 
     Args:
-        handle: `hf://user/model[@revision]/file`, `https://host/file`; `#sha256=<hex>` states its hash.
+        handle: `hf://user/model[@revision]/file`, `https://host/file`, …; `#sha256=<hex>` states its hash.
         declared: whether a plugin's `EncoderSpec` names it. Plugins are trusted: theirs may state an MD5, which is
             what tf-keras publishes, or none, as most of its sources; a preset's or a user's `https://` must state a
             SHA-256.
+        options: how to fetch it, instead of `declared`.
 
     Returns:
         The file, whose hash is the stated one.
 
     Raises:
-        WeightsUnavailableError: the handle is malformed or states too little, or the file cannot be fetched.
+        WeightsUnavailableError: no store serves the scheme, the handle is malformed or states too little, or the file
+            cannot be fetched.
         WeightsFormatError: the file is not the one whose hash is stated.
+        PluginError: the store is a plugin's that cannot serve.
         EnvironmentUnsupportedError: the hub's client is not installed.
     """
-    address, digest = split_digest(handle)
-    scheme, _, rest = address.partition("://")
-    if scheme == "hf":
-        return _fetch_hf_file(handle, rest, digest)
-    return download(handle, address, digest, declared=declared)
+    parsed = Handle.parse(handle)
+    path = Path(_call(parsed, "fetch_file", options or FetchOptions(declared=declared)))
+    # Whatever a plugin's store has checked, what was stated is not its to judge.
+    return path if parsed.scheme in _OWN else require_digest(path, parsed.digest, handle)
+
+
+def fetch_file_named(source: object, *suffixes: str, declared: bool = False) -> Any:
+    """Bring a file onto this machine if a handle names one that ends in some way; anything else stays what it is.
+
+    For those who tell by the ending of a path what to do with it.
+
+    Args:
+        source: a handle, a path or something else.
+        *suffixes: endings in lower case, as `.keras`.
+        declared: as in `fetch_file`.
+
+    Returns:
+        The file's path, or `source`.
+
+    Raises:
+        Errors of `fetch_file`.
+    """
+    if not isinstance(source, str) or not is_handle(source):
+        return source
+    name = Handle.parse(source).address.partition("?")[0]
+    if not name.lower().endswith(suffixes) or not is_file_handle(source):
+        return source
+    return fetch_file(source, declared=declared)
 
 
 def fetch_directory(
-    handle: str | os.PathLike[str], *, required: Iterable[str], optional: Iterable[str]
+    handle: str | os.PathLike[str],
+    *,
+    required: Iterable[str],
+    optional: Iterable[str] = (),
+    options: FetchOptions | None = None,
 ) -> Path:
-    """Bring the files of a handle onto this machine, from the hub's cache where it has them.
+    """Bring the files of a folder onto this machine, from a cache where one has them.
 
     Args:
-        handle: `kaggle://…`, `hf://…`, or the path of a directory.
+        handle: `kaggle://…`, `hf://…`, …, or the path of a directory.
         required: names of files that must be there. A name may list alternatives, `a.h5|b.json`: the first one
             that exists serves.
         optional: names of files that are taken where they exist.
+        options: how to fetch them.
 
     Returns:
         The directory that holds them.
 
     Raises:
-        WeightsUnavailableError: the handle is malformed, or a required file is absent or cannot be fetched.
+        WeightsUnavailableError: no store serves the scheme, the handle is malformed, or a required file is absent or
+            cannot be fetched.
+        PluginError: the store is a plugin's that cannot serve.
         EnvironmentUnsupportedError: the hub's client is not installed.
     """
-    scheme, separator, rest = str(handle).partition("://")
-    if isinstance(handle, str) and separator and scheme in SCHEMES:
-        return SCHEMES[scheme](str(handle), rest, tuple(required), tuple(optional))
-    if isinstance(handle, str) and "://" in handle:
-        raise WeightsUnavailableError(
-            f"the handle of a preset directory starts with {' or '.join(f'{scheme}://' for scheme in SCHEMES)}",
-            received=handle,
-            repair="download the directory and pass its path; single files hold weights of an encoder: encoder_weights",
-        )
-    return _local(Path(handle), tuple(required))
+    if not isinstance(handle, str) or not is_handle(handle):
+        return require_files(Path(handle), tuple(required))
+    parsed = Handle.parse(handle)
+    return Path(_call(parsed, "fetch_directory", tuple(required), tuple(optional), options or FetchOptions()))
 
 
-def fetch_preset(handle: str | os.PathLike[str]) -> Path:
+def fetch_preset(handle: str | os.PathLike[str], *, options: FetchOptions | None = None) -> Path:
     """Bring the description of a preset onto this machine: KerasHub's `config.json`, or our `preset.yaml`.
 
     Args:
-        handle: `kaggle://…`, `hf://…`, or the path of a directory.
+        handle: `kaggle://…`, `hf://…`, …, or the path of a directory.
+        options: how to fetch it.
 
     Returns:
         The directory that holds one of them; what it names may have to be fetched yet.
@@ -111,134 +148,65 @@ def fetch_preset(handle: str | os.PathLike[str]) -> Path:
     Raises:
         Errors of `fetch_directory`.
     """
-    return fetch_directory(handle, required=[f"config.json|{PRESET_FILE}"], optional=())
+    return fetch_directory(handle, required=[DESCRIPTIONS], options=options)
 
 
-def _local(directory: Path, required: tuple[str, ...]) -> Path:
-    if not directory.is_dir():
-        what = "a file" if directory.exists() else "nothing"
-        raise WeightsUnavailableError(
-            "a weights path must be an existing preset directory",
-            received=f"{directory} ({what})",
-            repair="pass the folder of a saved preset or KerasHub's with config.json, a hub handle, or weights=None",
-        )
-    for names in required:
-        if not any((directory / name).is_file() for name in names.split("|")):
-            raise WeightsUnavailableError(
-                f"a preset directory must hold {names.replace('|', ' or ')}",
-                received=f"{directory} with {', '.join(sorted(p.name for p in directory.iterdir())[:12]) or 'no file'}",
-                repair="write it with registry.save_preset or KerasHub's save_to_preset, or download all of it",
-            )
-    return directory
+def look(handle: str, names: Sequence[str], options: FetchOptions) -> list[Found]:
+    """Which of some files a store has, and how large they are, as far as it knows; nothing is fetched.
+
+    Args:
+        handle: of a folder, or of a file.
+        names: files of the folder.
+        options: how one would fetch them.
+
+    Raises:
+        Errors of `fetch_directory`.
+    """
+    return list(_call(Handle.parse(handle), "look", tuple(names), options))
 
 
-def _fetch_kaggle(handle: str, rest: str, required: tuple[str, ...], optional: tuple[str, ...]) -> Path:
-    if len([part for part in rest.split("/") if part]) not in (4, 5):
-        raise WeightsUnavailableError(
-            "a Kaggle handle is kaggle://owner/model/framework/variation[/version]",
-            received=handle,
-            repair="copy it from the model's page; with the version, the cache serves without network",
-        )
-    client = _client("kagglehub", "kaggle", handle)
-    cache = os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub"
-
-    def fetch_file(name: str) -> Path:
-        return Path(client.model_download(rest, path=name))
-
-    directory: Path | None = None
-    for names in required:
-        directory = _first_available(
-            handle, names.split("|"), fetch_file, cache=f"KAGGLEHUB_CACHE={cache}"
-        ).parent
-    for name in optional:
-        try:
-            fetch_file(name)
-        except Exception as error:
-            # Absent on the hub (404), or not in the cache while there is no network. What an optional file would
-            # have brought is accounted for when the weights are assigned.
-            if isinstance(error, MemoryError):
-                raise
-    if directory is None:
-        raise AssertionError("a handle is fetched for at least one required file")
-    return directory
+def title_of(handle: str) -> str:
+    """What a preset that is fetched from a handle is called."""
+    return str(_call(Handle.parse(handle), "title"))
 
 
-def _fetch_hf(handle: str, rest: str, required: tuple[str, ...], optional: tuple[str, ...]) -> Path:
-    repository, _, revision = rest.partition("@")
-    if repository.count("/") != 1 or not all(repository.split("/")):
-        raise WeightsUnavailableError(
-            "a Hugging Face handle is hf://user/model, optionally with @revision",
-            received=handle,
-            repair="copy user/model from the model's page",
-        )
-    client = _client("huggingface_hub", "hf", handle)
-    names = [alternative for entry in required for alternative in entry.split("|")]
+def foreign_caches() -> dict[str, ForeignCache]:
+    """Scheme → cache of its hub's own client."""
+    caches = {scheme: _own_store(scheme).foreign_cache() for scheme in _HUBS}
+    return {scheme: place for scheme, place in caches.items() if place is not None}
+
+
+def _call(handle: Handle, method: str, *arguments: Any) -> Any:
+    """Let the store of a handle do something; a plugin's is blamed for what it raises."""
+    if handle.scheme in _OWN:
+        return getattr(_own_store(handle.scheme), method)(handle, *arguments)
     try:
-        directory = Path(
-            client.snapshot_download(
-                repository,
-                revision=revision or None,
-                # Shards of large weights are named model_00000.weights.h5, …
-                allow_patterns=[*names, *optional, "model_*.weights.h5"],
-                etag_timeout=_METADATA_TIMEOUT,
-                library_name="atrous",
-            )
-        )
-    except Exception as error:
-        raise unavailable(handle, error, cache="HF_HOME (or HF_HUB_CACHE)") from error
-    return _local(directory, required)
-
-
-def _fetch_hf_file(handle: str, rest: str, digest: Digest | None) -> Path:
-    match = _HF_FILE.fullmatch(rest)
-    if match is None or ".." in match["file"].split("/"):
+        plugin = load_store(handle.scheme)
+    except UnknownPluginError as error:
+        schemes = store_schemes()
         raise WeightsUnavailableError(
-            "the handle of a file on Hugging Face is hf://user/model/file, optionally with @revision after the model",
-            received=handle,
-            repair="copy user/model and the file's name from the model's page",
-        )
-    client = _client("huggingface_hub", "hf", handle)
-    try:
-        path = Path(
-            client.hf_hub_download(
-                match["repository"],
-                match["file"],
-                revision=match["revision"],
-                etag_timeout=_METADATA_TIMEOUT,
-                library_name="atrous",
-            )
-        )
-    except Exception as error:
-        raise unavailable(handle, error, cache="HF_HOME (or HF_HUB_CACHE)", instead=_INSTEAD) from error
-    if digest is not None:
-        require_digest(path, digest, handle)
-    return path
-
-
-def _first_available(handle: str, names: list[str], fetch_file: Callable[[str], Path], *, cache: str) -> Path:
-    failures: list[Exception] = []
-    for name in names:
-        try:
-            return fetch_file(name)
-        except Exception as error:
-            failures.append(error)
-    raise unavailable(handle, failures[0], cache=cache) from failures[0]
-
-
-def _client(module: str, extra: str, handle: str) -> ModuleType:
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise EnvironmentUnsupportedError(
-            f"fetching {handle} needs the package {module}",
-            received=str(error),
-            repair=f"pip install 'atrous[{extra}]', or pass a local path, or weights=None",
+            f"the scheme of a handle is one that a store serves: {', '.join(schemes)}",
+            received=handle.text,
+            repair=f"{nearest(handle.scheme, schemes)} Or pip install the plugin that serves {handle.scheme}://; "
+            "or download it by other means and pass its path",
         ) from error
+    return plugin.call(method, handle, *arguments)
 
 
-SCHEMES: dict[str, Callable[[str, str, tuple[str, ...], tuple[str, ...]], Any]] = {
-    "kaggle": _fetch_kaggle,
-    "hf": _fetch_hf,
-}
+@cache
+def _own_store(scheme: str) -> Store:
+    if scheme == "hf":
+        from registry.stores.hugging_face import HuggingFaceStore
+
+        return HuggingFaceStore()
+    if scheme == "kaggle":
+        from registry.stores.kaggle import KaggleStore
+
+        return KaggleStore()
+    if scheme == "file":
+        from registry.stores.local import LocalStore
+
+        return LocalStore()
+    from registry.stores.web import WebStore
+
+    return WebStore(scheme)

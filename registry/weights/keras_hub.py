@@ -21,7 +21,7 @@ from registry.weights.arrays import StoredArray
 from registry.weights.handles import fetch_directory, is_handle
 from registry.weights.hdf5 import check_links, reading, stored_dataset
 
-__all__ = ["KerasHubPreset", "is_preset_directory", "open_preset"]
+__all__ = ["KerasHubPreset", "is_preset_directory", "open_preset", "preset_files"]
 
 _WEIGHTS, _SHARDS = "model.weights.h5", "model.weights.json"
 _TASK, _TASK_WEIGHTS = "task.json", "task.weights.h5"
@@ -166,6 +166,16 @@ def is_preset_directory(path: object) -> bool:
     return isinstance(path, (str, os.PathLike)) and (Path(path) / "config.json").is_file()
 
 
+def preset_files(*, weights: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the files that must be in a preset directory, `|` between alternatives, and of those that may be.
+
+    Args:
+        weights: whether the arrays are wanted, too; the names of shards stand in one of these files.
+    """
+    required = ("config.json", *((f"{_WEIGHTS}|{_SHARDS}",) if weights else ()))
+    return required, (_TASK, _IMAGE_CONVERTER, *((_TASK_WEIGHTS,) if weights else ()))
+
+
 def open_preset(source: str | os.PathLike[str], *, weights: bool = True) -> KerasHubPreset:
     """Fetch a preset directory and read what it describes.
 
@@ -177,8 +187,7 @@ def open_preset(source: str | os.PathLike[str], *, weights: bool = True) -> Kera
         WeightsUnavailableError: it cannot be fetched.
         WeightsFormatError: its JSON files are broken.
     """
-    required = ["config.json", *([f"{_WEIGHTS}|{_SHARDS}"] if weights else [])]
-    optional = (_TASK, _IMAGE_CONVERTER, *((_TASK_WEIGHTS,) if weights else ()))
+    required, optional = preset_files(weights=weights)
     directory = fetch_directory(source, required=required, optional=optional)
     task = directory / _TASK
     preset = KerasHubPreset(

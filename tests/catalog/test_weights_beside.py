@@ -92,6 +92,15 @@ def test_paths_cannot_leave_the_folder(write, value, key):
     assert "beside the preset file" in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["file:///etc/x.h5", "file:/etc/x.h5", "http://127.0.0.1:8000/shutdown"])
+def test_handles_of_one_machine_are_for_its_user(write, value):
+    path = write("mine.yaml", with_weights(value))
+    with pytest.raises(ConfigError, match=r"^mine\.yaml:4:\d+: .* names what other machines can reach too"):
+        resolve(path)
+    preset = {"extends": "deeplab_v3_plus_resnet50_pascalvoc", "weights": {"segmentation": value}}
+    assert resolve(preset).weights_source("segmentation") == value, "what a caller passes is his own"
+
+
 def test_a_base_is_held_to_it_as_well(write):
     write("base.yaml", with_weights("/etc/x"))
     with pytest.raises(ConfigError, match=r"^base\.yaml:4:"):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import hashlib
 import inspect
+import io
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +22,11 @@ import registry
 from registry import discovery, hookspecs
 from registry.architecture import ArchitectureSpec
 from registry.catalog import resolve
+from registry.errors import WeightsUnavailableError
 from registry.pyramid import EncoderSpec
+from registry.stores import patience
 from registry.testing import CHECKS
+from registry.weights.handles import fetch_file
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "write-a-plugin.md"
@@ -131,8 +138,9 @@ def test_the_conversion_of_the_guide_converts():
 
 
 def test_the_architecture_of_the_guide_builds(site: Site):
-    source = "\n".join(block for block in other_blocks("python") if "registry_convert_weights" not in block)
-    (declared,) = other_blocks("toml")
+    others = ("registry_convert_weights", "registry_store")
+    source = "\n".join(block for block in other_blocks("python") if not any(hook in block for hook in others))
+    (declared,) = [block for block in other_blocks("toml") if "architectures" in block]
     ((group, entries),) = tomllib.loads(declared)["project"]["entry-points"].items()
     lines = "".join(f"{name} = {module}\n" for name, module in entries.items())
     site.install("registry-tinyhead", f"[{group}]\n{lines}", modules={"registry_tinyhead": source})
@@ -144,6 +152,87 @@ def test_the_architecture_of_the_guide_builds(site: Site):
     }
     model = registry.build(preset, weights=None)
     assert model(np.zeros((1, 64, 96, 3), np.float32)).shape == (1, 64, 96, 3)
+
+
+class ClientError(Exception):
+    """botocore's, as far as the guide looks at it."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.response = {"Error": {"Code": code}}
+
+
+class Bucket:
+    """boto3 and its client, as far as the guide asks them: objects by key, and codes that come first."""
+
+    def __init__(self, **objects: bytes) -> None:
+        self.objects, self.codes, self.asked = objects, [], []
+
+    def client(self, service: str) -> Bucket:
+        assert service == "s3"
+        return self
+
+    def get_object(
+        self, Bucket: str, Key: str, Range: str = "bytes=0-", IfMatch: str = ""
+    ) -> dict[str, object]:
+        self.asked.append(Range)
+        if self.codes and (code := self.codes.pop(0)):
+            raise ClientError(code)
+        if Key not in self.objects:
+            raise ClientError("NoSuchKey")
+        content = self.objects[Key]
+        tag = f'"{hashlib.md5(content).hexdigest()}"'
+        if IfMatch not in ("", tag):
+            raise ClientError("PreconditionFailed")
+        body = content[int(Range[6:-1]) :]
+        cut, self.cut = self.cut, None
+        return {"Body": io.BytesIO(body[:cut]), "ContentLength": len(body), "ETag": tag}
+
+    cut: int | None = None
+
+
+@pytest.fixture
+def bucket(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """The store of the guide, installed, before a bucket with one object."""
+    (source,) = [block for block in other_blocks("python") if "registry_store" in block]
+    (declared,) = [block for block in other_blocks("toml") if "stores" in block]
+    ((group, entries),) = tomllib.loads(declared)["project"]["entry-points"].items()
+    lines = "".join(f"{name} = {module}\n" for name, module in entries.items())
+    site.install("registry-s3", f"[{group}]\n{lines}", modules={"registry_s3": source})
+    bucket = Bucket(**{"net.safetensors": bytes(range(256)) * 100})
+    monkeypatch.setitem(sys.modules, "boto3", bucket)
+    monkeypatch.setitem(sys.modules, "botocore.exceptions", SimpleNamespace(ClientError=ClientError))
+    monkeypatch.setenv("ATROUS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(patience, "DEFAULT", patience.Patience(pause=0.001))
+    return bucket
+
+
+def test_the_store_of_the_guide_fetches(bucket: Bucket):
+    content = bucket.objects["net.safetensors"]
+    bucket.codes, bucket.cut = ["SlowDown", None], 1000
+    assert fetch_file("s3://bucket/net.safetensors").read_bytes() == content
+    assert bucket.asked == ["bytes=0-", "bytes=0-", "bytes=1000-"]
+    bucket.objects["new.h5"] = b"old" * 9
+
+    def changed(*arguments: object, **options: object) -> dict[str, object]:
+        bucket.objects["new.h5"] = b"new" * 9
+        del bucket.get_object
+        return Bucket.get_object(bucket, *arguments, **options)
+
+    bucket.cut = 3
+    first = bucket.get_object
+    bucket.get_object = lambda **asked: (first(**asked), setattr(bucket, "get_object", changed))[0]
+    assert fetch_file("s3://bucket/new.h5").read_bytes() == b"new" * 9
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [("AccessDenied", "bucket/a.h5"), ("NoSuchBucket", "bucket/a.h5"), ("Weird", "Weird")]
+)
+def test_the_store_of_the_guide_refuses(bucket: Bucket, code: str, said: str):
+    bucket.codes = [code]
+    with pytest.raises(WeightsUnavailableError, match=said):
+        fetch_file("s3://bucket/a.h5")
+    assert len(bucket.asked) == 1
 
 
 def test_every_check_is_explained():

@@ -16,8 +16,8 @@ from registry.assembly import pretrained
 from registry.backend import keras
 from registry.discovery import find_encoder, list_encoders
 from registry.errors import ModelError, RegistryWarning, WeightsMismatchError, WeightsUnavailableError
+from registry.stores.digest import split_digest
 from registry.weights import keras_hub, opening
-from registry.weights.downloads import split_digest
 from registry.weights.handles import is_file_handle, is_handle
 
 GOLDEN = Path(__file__).parent.parent / "parity" / "mobilenet"

@@ -4,15 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
+from hub_caches import kaggle_cache
 from small_networks import SMALL_PRESET, randomize
-from test_handles import NO_NETWORK, kaggle_cache
 
 import registry
 from registry.errors import WeightsUnavailableError
-from registry.weights import handles
+from registry.stores.hugging_face import HuggingFaceStore
 from registry.weights.handles import fetch_preset
-
-REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module")
@@ -23,37 +21,6 @@ def model():
 @pytest.fixture(scope="module")
 def saved(model, tmp_path_factory):
     return registry.save_preset(model, tmp_path_factory.mktemp("saved") / "cats")
-
-
-@pytest.fixture
-def kaggle(tmp_path, monkeypatch):
-    """Kaggle's cache, and no network behind it."""
-    for name, value in {**NO_NETWORK, "KAGGLEHUB_CACHE": str(tmp_path)}.items():
-        monkeypatch.setenv(name, value)
-    return tmp_path
-
-
-@pytest.fixture
-def hugging_face(tmp_path, monkeypatch):
-    """Hugging Face's cache, without network: snapshots of links into `blobs`, as the client lays them out."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-
-    def lay(repository, files):
-        folder = tmp_path / f"models--{repository.replace('/', '--')}"
-        snapshot = folder / "snapshots" / REVISION
-        snapshot.mkdir(parents=True)
-        (folder / "blobs").mkdir()
-        (folder / "refs").mkdir()
-        (folder / "refs" / "main").write_text(REVISION)
-        for number, path in enumerate(files):
-            shutil.copy(path, folder / "blobs" / str(number))
-            (snapshot / path.name).symlink_to(f"../../blobs/{number}")
-        return snapshot
-
-    return lay
 
 
 def assert_same_weights(loaded, model):
@@ -82,11 +49,11 @@ def test_only_what_is_needed_is_fetched(monkeypatch, saved):
     """The hub is stood in for: what it is asked for is ours."""
     asked = []
 
-    def fetch(handle, rest, required, optional):
-        asked.append((rest, required, optional))
+    def fetch_directory(store, handle, required, optional, options):
+        asked.append((handle.address, required, optional))
         return saved
 
-    monkeypatch.setitem(handles.SCHEMES, "hf", fetch)
+    monkeypatch.setattr(HuggingFaceStore, "fetch_directory", fetch_directory)
     fresh = registry.build("hf://someone/felines", weights=None)
     assert asked == [("someone/felines", ("config.json|preset.yaml",), ())]
     assert fresh.weights_report is None

@@ -12,12 +12,16 @@ from registry.catalog import PresetLike, ResolvedPreset, is_saved_preset, resolv
 from registry.catalog.saved import MODEL_FILE, PRESET_FILE
 from registry.discovery import find_encoder, list_encoders
 from registry.errors import ModelError, UnknownEncoderError, WeightsFormatError, nearest
+from registry.pyramid import EncoderSpec
 from registry.weights import keras_hub
-from registry.weights.handles import fetch_directory, fetch_preset, is_handle
+from registry.weights.handles import fetch_directory, fetch_preset, is_handle, title_of
 from registry.weights.safetensors_files import read_metadata
 from registry.weights.saved_layers import read_header
 
-__all__ = ["Source", "find_source"]
+__all__ = ["DEFAULT_SOURCE", "Source", "encoder_source", "find_source", "saved_source"]
+
+# The weight source of an encoder that is meant where none is named, as everywhere in this field.
+DEFAULT_SOURCE = "imagenet"
 
 Key = Literal["segmentation", "encoder"]
 
@@ -75,7 +79,7 @@ def find_source(preset: PresetLike, overrides: Mapping[str, Any], *, weights: bo
         handle = str(preset)
         directory = fetch_preset(handle)
         if is_saved_preset(directory):
-            return _fetched(handle, directory, overrides, weights=weights)
+            return saved_source(handle, directory, overrides, weights=weights)
     elif not keras_hub.is_preset_directory(preset) or is_saved_preset(preset):
         resolved = resolve(preset, overrides=overrides)
         return Source(resolved if isinstance(preset, Mapping | ResolvedPreset) else _named_as_saved(resolved))
@@ -84,10 +88,37 @@ def find_source(preset: PresetLike, overrides: Mapping[str, Any], *, weights: bo
     return Source(resolve(mapping, overrides=overrides), keras_hub=opened.source)
 
 
-def _fetched(handle: str, directory: Path, overrides: Mapping[str, Any], *, weights: bool) -> Source:
-    # kaggle://owner/model/…, hf://user/model@revision
-    model = handle.partition("://")[2].split("/")[1].partition("@")[0]
-    resolved = resolve_fetched(directory, model, overrides=overrides)
+def encoder_source(preset: Source, spec: EncoderSpec) -> str | None:
+    """What a preset's encoder starts from: what the preset says, else ImageNet; a name, a handle or a path.
+
+    Args:
+        preset: the preset.
+        spec: of its encoder.
+
+    Returns:
+        None if there is nothing to start from.
+
+    Raises:
+        WeightsUnavailableError: what the preset names is not there, or cannot be fetched.
+    """
+    stated = preset.weights("encoder", tuple(spec.weights))
+    return stated or (DEFAULT_SOURCE if DEFAULT_SOURCE in spec.weights else None)
+
+
+def saved_source(handle: str, directory: Path, overrides: Mapping[str, Any], *, weights: bool) -> Source:
+    """Resolve a saved preset whose description has been fetched.
+
+    Args:
+        handle: where it comes from.
+        directory: what `fetch_preset` gave for it.
+        overrides: values to change.
+        weights: whether its own weights are fetched, too.
+
+    Raises:
+        CatalogError: the preset is wrong.
+        WeightsError: its weights cannot be fetched.
+    """
+    resolved = resolve_fetched(directory, title_of(handle), overrides=overrides)
     source = Source(resolved, handle=handle, directory=directory)
     if weights:
         source.weights("segmentation")
