@@ -127,6 +127,8 @@ class DigitsInPhotographs(Sequence[Example]):
     def _draw(self, index: int) -> Example:
         chance = np.random.default_rng((self.seed, list(_DIGITS).index(self.split), index))
         canvas = _background(self._photographs, self.size, chance)
+        if self.split == "train":
+            canvas = _varied(canvas, chance)
         mask = np.zeros(self.size, np.uint8)
         for _ in range(chance.integers(0, 4)):
             canvas = _scribble(canvas, chance)
@@ -201,6 +203,16 @@ def _background(
     return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else crop
 
 
+def _varied(canvas: Image.Image, chance: np.random.Generator) -> Image.Image:
+    """Make more of few photographs: upside down, and with other colours."""
+    if chance.random() < 0.5:
+        canvas = canvas.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    if chance.random() < 0.5:
+        bands = canvas.split()
+        canvas = Image.merge("RGB", [bands[index] for index in chance.permutation(3)])
+    return canvas
+
+
 def _placed_beside(
     mask: Pixels, digit: NDArray[np.float32], sizes: tuple[float, float], chance: np.random.Generator
 ) -> NDArray[np.float32] | None:
@@ -257,21 +269,20 @@ def _inked(canvas: Image.Image, alpha: NDArray[np.float32], chance: np.random.Ge
 
 
 def _scribble(canvas: Image.Image, chance: np.random.Generator) -> Image.Image:
-    """Clutter: a line, an arc or a shape in some colour, which is no digit."""
+    """Clutter: a line from edge to edge or an area in some colour. What a pen began and ended here is a digit."""
     canvas = canvas.copy()
     draw = ImageDraw.Draw(canvas)
     color = tuple(int(value) for value in chance.integers(0, 256, 3))
-    x, y = chance.uniform(0, canvas.width, 2), chance.uniform(0, canvas.height, 2)
-    corners = (float(x.min()), float(y.min()), float(x.max()) + 1, float(y.max()) + 1)
-    thickness = int(chance.integers(2, 9))
     kind = chance.integers(4)
     if kind == 0:
-        draw.line((x[0], y[0], x[1], y[1]), color, thickness)
-    elif kind == 1:
-        start = float(chance.uniform(0, 360))
-        draw.arc(corners, start, start + float(chance.uniform(40, 160)), color, thickness)
+        draw.line(_across(canvas.size, chance), color, int(chance.integers(2, 9)))
+        return canvas
+    x, y = (np.sort(chance.uniform(0, side, 2)) for side in canvas.size)
+    corners = (float(x[0]), float(y[0]), float(x[1]) + 1, float(y[1]) + 1)
+    if kind == 1:
+        draw.ellipse(corners, color)
     elif kind == 2:
-        draw.rectangle(corners, outline=color, width=thickness)
+        draw.rectangle(corners, color)
     else:
         points = chance.uniform(0, min(canvas.size), (3, 2)) * 0.3 + chance.uniform(
             0, 0.7 * min(canvas.size), 2
@@ -280,13 +291,20 @@ def _scribble(canvas: Image.Image, chance: np.random.Generator) -> Image.Image:
     return canvas
 
 
+def _across(size: tuple[int, int], chance: np.random.Generator) -> tuple[float, float, float, float]:
+    """A line (x, y, x, y) from the left edge to the right one, or from the upper to the lower."""
+    width, height = size
+    if chance.random() < 0.5:
+        return (0.0, float(chance.uniform(0, height)), float(width), float(chance.uniform(0, height)))
+    return (float(chance.uniform(0, width)), 0.0, float(chance.uniform(0, width)), float(height))
+
+
 def _occluded(canvas: Image.Image, mask: Pixels, chance: np.random.Generator) -> Image.Image:
-    """Something lies over a part of the image: a bar of one colour, or a piece of the image itself."""
+    """Something lies across the image: a bar of one colour, or a piece of the image itself."""
     height, width = mask.shape
     bar = Image.new("L", (width, height))
     draw = ImageDraw.Draw(bar)
-    x, y = chance.uniform(0, width, 2), chance.uniform(0, height, 2)
-    draw.line((x[0], y[0], x[1], y[1]), 255, int(chance.uniform(0.02, 0.07) * min(mask.shape)) + 1)
+    draw.line(_across(bar.size, chance), 255, int(chance.uniform(0.02, 0.07) * min(mask.shape)) + 1)
     where = np.asarray(bar) > 0
     pixels = np.asarray(canvas).copy()
     if chance.random() < 0.5:
