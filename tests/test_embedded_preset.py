@@ -58,4 +58,4 @@ def test_it_names_the_digits_of_a_large_photograph(model):
             votes = np.bincount(mask[example.mask == digit], minlength=11)[1:]
             named += int(votes.sum() > 0 and votes.argmax() + 1 == digit)
     shown = sum(len(np.unique(example.mask)) - 1 for example in examples)
-    assert named > 0.7 * shown
+    assert named > 0.6 * shown

@@ -24,11 +24,13 @@ class Devices:
         strategy: of `tf.distribute`.
         worker: number of this process among the workers.
         workers: number of processes.
+        is_distributed: whether a batch may be divided, be it among one.
     """
 
     strategy: Any
     worker: int = 0
     workers: int = 1
+    is_distributed: bool = True
 
     @property
     def replicas(self) -> int:
@@ -39,11 +41,6 @@ class Devices:
     def is_chief(self) -> bool:
         """Whether this process writes the files of the run."""
         return self.worker == 0
-
-    @property
-    def is_distributed(self) -> bool:
-        """Whether a batch may be divided, be it among one."""
-        return self.strategy is not tf.distribute.get_strategy()
 
     def sum_over_workers(self, array: Any) -> Any:
         """Add up an array that each worker computed for itself; the same array on all of them."""
@@ -69,7 +66,7 @@ def open_devices(config: DistributionConfig) -> Devices:
         TrainingError: a device does not exist, or TF_CONFIG does not describe a cluster of workers.
     """
     if config.strategy == "one_device":
-        return Devices(tf.distribute.get_strategy())
+        return Devices(tf.distribute.get_strategy(), is_distributed=False)
     if config.strategy == "mirrored":
         known = {device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()}
         unknown = [name for name in config.devices if name not in known]

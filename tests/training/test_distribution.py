@@ -87,8 +87,18 @@ def assert_same_run(folder, other):
     ]
     assert [entry["step"] for entry in entries[0]] == [entry["step"] for entry in entries[1]]
     for mine, other_one in zip(*entries, strict=True):
-        for key in ("loss", "mean_iou"):
-            assert mine.get(key) == pytest.approx(other_one.get(key), rel=1e-3)
+        assert mine.keys() == other_one.keys()
+        for key in {"loss", "mean_iou"} & mine.keys():
+            assert mine[key] == pytest.approx(other_one[key], rel=1e-3, abs=1e-4)
+
+
+def test_batch_norm_is_synchronized_where_a_batch_may_be_divided():
+    one = open_devices(DistributionConfig(strategy="one_device"))
+    mirrored = open_devices(DistributionConfig(strategy="mirrored", devices=("CPU:0",)))
+    with one.strategy.scope():
+        assert not one.is_distributed
+    with mirrored.strategy.scope():
+        assert mirrored.is_distributed
 
 
 def test_two_workers_and_two_devices_equal_one(cluster, recipe, tmp_path):
