@@ -347,6 +347,20 @@ class TestBuilding:
         converted = discovery.load_plugin("tiny").convert_weights("a", "imagenet", arrays)
         assert converted == {"a/imagenet/conv": arrays["conv"]}
 
+    def test_hook_registry_quantization_rules_are_collected(self, site: Site):
+        rules = """
+    @hookimpl
+    def registry_quantization_rules():
+        return {answer}
+"""
+        site.plugin(GOOD + rules.format(answer="{int: 'own'}"))
+        site.plugin(GOOD, "plain")
+        site.plugin(GOOD + rules.format(answer="['own']"), "listing")
+        assert discovery.load_plugin("tiny").quantization_rules() == {int: "own"}
+        assert discovery.load_plugin("plain").quantization_rules() == {}
+        with pytest.raises(BrokenPluginError, match="rules by layer class"):
+            discovery.load_plugin("listing").quantization_rules()
+
     def test_arrays_stay_as_they_are_without_a_conversion(self, site: Site):
         site.plugin(converting("return None"))
         site.plugin(GOOD, "plain")

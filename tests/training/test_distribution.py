@@ -80,7 +80,9 @@ def finish(workers, tmp_path):
 def assert_same_run(folder, other):
     ours, theirs = registry.build(folder / "model"), registry.build(other / "model")
     for mine, other_one in zip(ours.weights, theirs.weights, strict=True):
-        np.testing.assert_allclose(mine.numpy(), other_one.numpy(), rtol=2e-3, atol=2e-5, err_msg=mine.name)
+        # Sums in another order, through four steps: a part of what a variable's largest values are.
+        rounding = 2e-3 * np.abs(other_one.numpy()).max() + 1e-6
+        np.testing.assert_allclose(mine.numpy(), other_one.numpy(), rtol=0, atol=rounding, err_msg=mine.name)
     entries = [
         [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
         for run in (folder, other)
