@@ -27,7 +27,7 @@ ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
 def recipe(recipe):
     """Without dropout, which each device draws for itself."""
     recipe["preset"]["architecture"]["aspp"]["dropout"] = 0.0
-    recipe.update(batch_size=4, steps=4, checkpoints={"every": 1}, validation={"every": 2, "batch_size": 1})
+    recipe.update(batch_size=4, steps=2, checkpoints={"every": 1}, validation={"every": 2, "batch_size": 1})
     recipe["data"]["validation"]["count"] = 5  # not the same number for each
     return recipe
 
@@ -80,8 +80,9 @@ def finish(workers, tmp_path):
 def assert_same_run(folder, other):
     ours, theirs = registry.build(folder / "model"), registry.build(other / "model")
     for mine, other_one in zip(ours.weights, theirs.weights, strict=True):
-        # Sums in another order, through four steps: a part of what a variable's largest values are.
-        rounding = 2e-3 * np.abs(other_one.numpy()).max() + 1e-6
+        # Sums in another order, and variances as differences of large numbers: a small part of the largest values,
+        # or of a step of the learning rate 0.01.
+        rounding = 1e-3 * np.abs(other_one.numpy()).max() + 2e-5
         np.testing.assert_allclose(mine.numpy(), other_one.numpy(), rtol=0, atol=rounding, err_msg=mine.name)
     entries = [
         [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
@@ -123,7 +124,7 @@ def test_two_workers_and_two_devices_equal_one(cluster, recipe, tmp_path):
 
 def test_a_worker_that_was_killed_and_started_again_changes_nothing(cluster, tmp_path):
     folder = tmp_path / "run"
-    workers = cluster(folder, 2, steps=12)
+    workers = cluster(folder, 2, steps=6)
     while not list((folder / "checkpoints").glob("step-*.index")):
         assert workers[0].poll() is None, (tmp_path / "worker0.log").read_text()[-3000:]
         time.sleep(0.1)
@@ -132,7 +133,7 @@ def test_a_worker_that_was_killed_and_started_again_changes_nothing(cluster, tmp
     workers[1] = workers[1].again()
     finish(workers, tmp_path)
     assert re.search("another worker was lost", (tmp_path / "worker0.log").read_text())
-    finish(cluster(tmp_path / "whole", 2, steps=12), tmp_path)
+    finish(cluster(tmp_path / "whole", 2, steps=6), tmp_path)
     assert_same_run(folder, tmp_path / "whole")
 
 
