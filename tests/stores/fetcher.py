@@ -69,23 +69,32 @@ def together(handle: str, count: str) -> object:
     return [answer(*one) for one in started]
 
 
-def killed(handle: str, rounds: str, longest: str, seed: str) -> object:
+def killed(handle: str, rounds: str, seed: str) -> object:
     """Processes that are killed at random moments, one after the other, in a cache that stays; what was seen in it."""
     source = random.Random(int(seed))
+    began = time.monotonic()
+    answer(*forked(lambda: fetch(handle)))
+    longest = 1.2 * (time.monotonic() - began)
+    forget(source, share=1.0)
     seen = []
-    for _ in range(int(rounds)):
+    while len(seen) < int(rounds) or not any(hashes for _, hashes in seen):
         process, reading = forked(lambda: fetch(handle))
-        time.sleep(source.uniform(0, float(longest)))
+        time.sleep(source.uniform(0, longest))
         os.kill(process, signal.SIGKILL)
         done = answer(process, reading) is not None
         hashes = named()
         seen.append([done, hashes])
         if hashes:
             # From the beginning: a file that is there is not fetched.
-            for path in list(files_folder().rglob("*")):
-                if path.is_file() and source.random() < 0.8:
-                    path.unlink()
+            forget(source, share=0.8)
     return {"seen": seen, "last": fetch(handle), "named": named()}
+
+
+def forget(source: random.Random, share: float) -> None:
+    """Remove some of the cache's files, records and parts."""
+    for path in list(files_folder().rglob("*")):
+        if path.is_file() and source.random() < share:
+            path.unlink()
 
 
 def killed_at_every_call(handle: str) -> object:

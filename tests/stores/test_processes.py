@@ -35,10 +35,10 @@ def test_ten_processes_fetch_once(run, server, handle, sha256):
 def test_killed_at_random_moments(run, server, handle, sha256, content):
     """Slow enough to be hit in the middle, with a cache that is as the processes before have left it."""
     server.faults += [None, *[giving(pause=0.002)] * 1000]
-    result = run("killed", handle, 40, 0.2, 7)
+    result = run("killed", handle, 40, 7)
     assert all(hashes in ([], [sha256]) for _, hashes in result["seen"])
     assert any(hashes for _, hashes in result["seen"]), "some got through"
-    assert sum(not done for done, _ in result["seen"]) > 10, "many were killed"
+    assert sum(not done for done, _ in result["seen"]) > 5, "some were killed"
     assert any(byte_range for _, byte_range, _ in server.asked), "what was cut off was taken up"
     assert result["named"] == [sha256]
     assert Path(result["last"]).read_bytes() == content
