@@ -92,7 +92,8 @@ def assert_same_run(folder, other):
     for mine, other_one in zip(*entries, strict=True):
         assert mine.keys() == other_one.keys()
         for key in {"loss", "mean_iou"} & mine.keys():
-            assert mine[key] == pytest.approx(other_one[key], rel=1e-3, abs=1e-4)
+            # A pixel or two have classes of equal scores, up to rounding.
+            assert mine[key] == pytest.approx(other_one[key], rel=1e-3, abs=1e-3)
 
 
 def test_batch_norm_is_synchronized_where_a_batch_may_be_divided():
