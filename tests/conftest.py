@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import copy
+import gc
 import os
 import random
 
@@ -9,6 +10,20 @@ from small_networks import SMALL_PRESET
 
 # Read by the C++ side of TensorFlow when it is first imported: test output stays readable.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: one of them left for the end would keep one process busy and the other waiting."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish():
+    """Let the collector of cycles leave alone what was imported: graphs make so many objects that it takes a tenth."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ def _kind(name):
 
 
 KINDS = list({_kind(name): name for name in reversed(PRESETS)}.values())
+# ResNet-101 is ResNet-50 with more of the same blocks.
+DEEPER = [name for name in KINDS if "resnet101" in name]
 
 
 @pytest.fixture(autouse=True)
@@ -84,13 +86,13 @@ def check_export(name, mode, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", sorted(set(KINDS) - set(DEEPER)))
 def test_a_preset_of_every_kind_builds_and_runs(name):
     check_model(name)
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("name", sorted(set(PRESETS) - set(KINDS)))
+@pytest.mark.parametrize("name", sorted({*PRESETS, *DEEPER} - (set(KINDS) - set(DEEPER))))
 def test_the_other_presets_build_and_run(name):
     check_model(name)
 

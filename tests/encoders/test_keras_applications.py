@@ -1,5 +1,6 @@
 """tf_keras.applications as encoders: equal to tf-keras on the same file of weights, from pixels to every level."""
 
+import functools
 import importlib
 import inspect
 import re
@@ -42,9 +43,35 @@ FAMILY = {
     "convnext_tiny": ("convnext", 64),
     "regnet_y002": ("regnet", 64),
 }
+
+
+def _stacks(kind, x):
+    """Two blocks a stage, as the strides of both orders of a block need."""
+    from tf_keras.src.applications import resnet
+
+    stack = {1: resnet.stack1, 2: resnet.stack2}[kind]
+    for stage in range(4):
+        # The first stride is that of the pooling before (v1), the last stack of v2 has none.
+        stride = (1 if stage == 0 else 2) if kind == 1 else (1 if stage == 3 else 2)
+        x = stack(x, 64 << stage, 2, stride1=stride, name=f"conv{stage + 2}")
+    return x
+
+
 # tf-keras's own function behind a variant, and arguments that leave a few blocks of each stage: a deeper network
 # repeats them.
 SHALLOW = {
+    **{
+        variant: (
+            "resnet.ResNet",
+            {
+                "stack_fn": functools.partial(_stacks, kind),
+                "preact": kind == 2,
+                "use_bias": True,
+                "model_name": variant,
+            },
+        )
+        for variant, kind in (("resnet50", 1), ("resnet50_v2", 2))
+    },
     "resnet_rs50": (
         "resnet_rs.ResNetRS",
         {
@@ -157,7 +184,7 @@ def shallow(monkeypatch):
 @pytest.mark.parametrize(
     "variant",
     [
-        pytest.param(variant, marks=pytest.mark.slow if variant == "inception_resnet_v2" else ())
+        pytest.param(variant, marks=pytest.mark.sweep if variant == "inception_resnet_v2" else ())
         for variant in FAMILY
     ],
 )

@@ -109,10 +109,16 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["float", "uint8"])
-def test_damaged_files_are_refused_or_run_but_never_crash(models, damaged, kind, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("float", 40),
+        ("uint8", 40),
+        *(pytest.param(kind, 300, marks=pytest.mark.sweep) for kind in ("float", "uint8")),
+    ],
+)
+def test_damaged_files_are_refused_or_run_but_never_crash(models, damaged, kind, count, tmp_path):
     """In a process of its own, so that a crash fails this test instead of ending all of them."""
-    count = 120
     original = models[kind].read_bytes()
     for seed in range(count):
         (tmp_path / f"{seed:03}.tflite").write_bytes(damaged(original, seed))

@@ -18,8 +18,6 @@ from registry.config.recipe import DistributionConfig
 from registry.errors import TrainingError
 from registry.training.distribution import open_devices
 
-pytestmark = pytest.mark.slow
-
 ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
@@ -105,6 +103,7 @@ def test_batch_norm_is_synchronized_where_a_batch_may_be_divided():
         assert mirrored.is_distributed
 
 
+@pytest.mark.slow
 def test_two_workers_and_two_devices_equal_one(cluster, recipe, tmp_path):
     finish(cluster(tmp_path / "one", 1), tmp_path)
     finish(cluster(tmp_path / "two", 2), tmp_path)
@@ -123,6 +122,7 @@ def test_two_workers_and_two_devices_equal_one(cluster, recipe, tmp_path):
     assert_same_run(tmp_path / "mirrored", tmp_path / "one")
 
 
+@pytest.mark.sweep  # five processes that trace everything: five minutes
 def test_a_worker_that_was_killed_and_started_again_changes_nothing(cluster, tmp_path):
     folder = tmp_path / "run"
     workers = cluster(folder, 2, steps=6)
