@@ -13,6 +13,7 @@ from registry.cli import (
     convert,
     data,
     demo,
+    doctor,
     evaluate,
     inspect,
     models,
@@ -84,5 +85,6 @@ for _group in (
     benchmark,
     predict,
     demo,
+    doctor,
 ):
     _group.register(app)

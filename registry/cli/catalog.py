@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from registry.cli.completion import complete_preset
 from registry.cli.console import print_json, say
 from registry.cli.guard import EXIT_WRONG_INPUT, GuardedCommand
 from registry.cli.options import JsonOption, SetOption, parse_overrides
@@ -65,7 +66,11 @@ def list_presets(
 
 def show(
     preset: Annotated[
-        str, typer.Argument(help="Name of a preset, or path of a YAML file or of a saved preset's folder.")
+        str,
+        typer.Argument(
+            help="Name of a preset, or path of a YAML file or of a saved preset's folder.",
+            autocompletion=complete_preset,
+        ),
     ],
     overrides: SetOption = None,
     recipe: Annotated[bool, typer.Option("--recipe", help="It is the name or path of a recipe.")] = False,
@@ -89,7 +94,8 @@ def validate(
     presets: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names, YAML files or folders of saved presets; none checks the whole catalog, recipes included."
+            help="Names, YAML files or folders of saved presets; none checks the whole catalog, recipes included.",
+            autocompletion=complete_preset,
         ),
     ] = None,
     recipe: Annotated[bool, typer.Option("--recipe", help="They are recipes.")] = False,

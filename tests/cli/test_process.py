@@ -6,7 +6,7 @@ import pytest
 
 COMMANDS = (
     *("list", "show", "validate", "schema", "plugins", "encoders", "build", "export", "predict", "demo"),
-    *("new-plugin", "check-plugin", "evaluate"),
+    *("new-plugin", "check-plugin", "evaluate", "doctor"),
 )
 HEAVY = ("tensorflow", "tf_keras", "keras", "numpy", "PIL", "rich")
 
