@@ -25,6 +25,7 @@ from registry.architecture import (
     SegmenterWeights,
 )
 from registry.pyramid import EncoderSpec
+from registry.sketch import Block, SketchArguments
 
 __all__ = ["API_VERSION", "hookimpl", "hookspec"]
 
@@ -122,6 +123,25 @@ def registry_convert_segmenter_weights(
 
     Returns:
         The parts; None if the names are of no project that the plugin knows.
+    """
+
+
+@hookspec(firstresult=True)
+def registry_sketch_segmenter(
+    architecture: str, config: ArchitectureConfig, arguments: SketchArguments
+) -> Sequence[Block] | None:
+    """Say what the architecture consists of, for `atrous show PRESET --diagram`.
+
+    Optional: without it, the architecture is drawn as one box. Must not import TensorFlow.
+
+    Args:
+        architecture: name of one of the plugin's `ArchitectureSpec`s.
+        config: instance of the spec's `config` model.
+        arguments: the encoder's levels, classes and input size.
+
+    Returns:
+        Blocks in an order in which each reads only levels and blocks before it; the last one gives the logits, at its
+        stride. Upsampling to the image and the activation are no part of it.
     """
 
 

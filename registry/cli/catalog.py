@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,7 +30,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         "show",
         cls=GuardedCommand,
-        epilog="\b\nExample:\n  atrous show deeplab_v3_plus_resnet50_pascalvoc --set num_classes=4",
+        epilog="\b\nExamples:\n"
+        "  atrous show deeplab_v3_plus_resnet50_pascalvoc --set num_classes=4\n"
+        "  atrous show deeplab_v3_plus_resnet50_os16_pascalvoc --diagram assembly.svg",
     )(show)
     app.command(
         "validate",
@@ -74,16 +77,28 @@ def show(
     ],
     overrides: SetOption = None,
     recipe: Annotated[bool, typer.Option("--recipe", help="It is the name or path of a recipe.")] = False,
+    diagram: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.svg",
+            help="Draw the assembly: stages, strides, rates, and where each rewrite for inference acts.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a resolved preset and where each value comes from.
 
     With --json: the resolved preset, as registry.describe(preset).to_dict().
     """
-    from registry.catalog import resolve, resolve_recipe
+    from registry.catalog import ResolvedRecipe, resolve, resolve_recipe
 
     values = parse_overrides(overrides)
     resolved = resolve_recipe(preset, overrides=values) if recipe else resolve(preset, overrides=values)
+    if diagram is not None:
+        from registry.diagram import save_diagram
+
+        save_diagram(resolved.preset if isinstance(resolved, ResolvedRecipe) else resolved, diagram)
+        say(f"diagram   {diagram}")
     if as_json:
         print_json(resolved.to_dict())
     else:
