@@ -43,9 +43,9 @@ def segment_files(
     """Segment many images; what is finished is not done again.
 
     `output` gets `<image>_mask.png` and `<image>_overlay.png` in the folders that the images lie in within their
-    source, `predictions.jsonl` with a line for each image, and `run.json` with what the run depends on. Each file appears whole
-    or not at all, so that a run that was ended at any moment goes on when it is called again. An image that changed
-    since is segmented anew, and so is one that failed.
+    source, `predictions.jsonl` with a line for each image, and `run.json` with what the run depends on. Each file
+    appears whole or not at all, so that a run that was ended at any moment goes on when it is called again. An image
+    that changed since is segmented anew, and so is one that failed.
 
     Args:
         model: path of a `.tflite` file, a `registry.Segmenter`, or a segmenter in Keras.

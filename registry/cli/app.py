@@ -19,6 +19,7 @@ from registry.cli import (
     models,
     plugins,
     predict,
+    serve,
     train,
 )
 
@@ -84,6 +85,7 @@ for _group in (
     inspect,
     benchmark,
     predict,
+    serve,
     demo,
     doctor,
 ):

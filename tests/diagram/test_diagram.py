@@ -157,7 +157,6 @@ def test_an_architecture_that_says_nothing_is_one_box(monkeypatch):
 @pytest.mark.parametrize("blocks", [["no block"], "reads_later", "twice"])
 def test_a_sketch_that_does_not_hold_together_blames_its_plugin(monkeypatch, blocks):
     import registry_heads.sketches
-
     from registry.sketch import Block
 
     one = Block(name="one", title="one", inputs=("P3",))
