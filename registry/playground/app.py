@@ -21,7 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 import registry
 from registry.batch.items import image_suffixes
-from registry.errors import ImageError, ModelFileError, RegistryError
+from registry.errors import RegistryError
 from registry.images import load_image
 from registry.inspection import inspect_model
 from registry.playground.guard import BodyLimit, SameOrigin
@@ -120,7 +120,7 @@ class _Server:
         masks, times = [], []
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             photo, mask = Path(folder, "photo"), Path(folder, "mask.npy")
-            _receive(image, photo, self.settings.image_bytes, ImageError, "an image file")
+            _receive(image, photo, self.settings.image_bytes, "an image file")
             for entry in entries:
                 times.append(self.shelf.segment(entry, photo, name, mask))
                 masks.append(np.load(mask, allow_pickle=False))
@@ -165,7 +165,7 @@ def _refused(request: Request, error: Exception) -> JSONResponse:
         "received": received,
         "repair": error.repair,
     }
-    return JSONResponse(content, 413 if getattr(error, "too_large", False) else 422)
+    return JSONResponse(content, 422)
 
 
 def _add_page(app: FastAPI) -> None:
@@ -199,7 +199,7 @@ def _add_models(app: FastAPI, server: _Server) -> None:
         """Add a `.tflite` file."""
         path = server.shelf.new_path()
         with server.turn():
-            _receive(file, path, server.settings.model_bytes, ModelFileError, "a model file")
+            _receive(file, path, server.settings.model_bytes, "a model file")
             return server.shelf.add(path, Path(file.filename or "model.tflite").name, "upload").to_dict()
 
     @app.delete("/api/models/{model}", status_code=204, tags=["models"])
@@ -213,7 +213,7 @@ def _add_models(app: FastAPI, server: _Server) -> None:
         """What the file consists of: every operation, multiplications, precisions."""
         inspected = inspect_model(server.entry(model).path).to_dict()
         del inspected["path"]
-        return json.loads(json.dumps(inspected, default=str))  # type: ignore[no-any-return]
+        return json.loads(json.dumps(inspected, default=str))
 
 
 def _add_images(app: FastAPI, server: _Server) -> None:
@@ -235,7 +235,7 @@ def _add_images(app: FastAPI, server: _Server) -> None:
                 key: {"model": entry.id, "ms": ms, **answer_of(pixels, mask, entry.facts)}
                 for key, entry, mask, ms in zip("ab", entries, masks, times, strict=True)
             }
-            difference = difference_of(pixels, *masks, entries[0].facts["labels"])
+            difference = difference_of(pixels, masks[0], masks[1], entries[0].facts["labels"])
             return {**answers, "difference": difference}
 
 
@@ -299,12 +299,12 @@ def _add_jobs(app: FastAPI, server: _Server) -> None:
 
 def _started(add: Any) -> dict[str, Any]:
     try:
-        return add().to_dict()  # type: ignore[no-any-return]
+        return add().to_dict()
     except queue.Full:
         raise HTTPException(503, "too many jobs wait; try again", headers={"Retry-After": "30"}) from None
 
 
-def _receive(upload: UploadFile, path: Path, most: int, kind: type[RegistryError], what: str) -> None:
+def _receive(upload: UploadFile, path: Path, most: int, what: str) -> None:
     """Copy an upload to a file, no more of it than is accepted."""
     size = 0
     with path.open("wb") as file:
@@ -312,13 +312,7 @@ def _receive(upload: UploadFile, path: Path, most: int, kind: type[RegistryError
             size += len(chunk)
             if size > most:
                 path.unlink()
-                error = kind(
-                    f"{what} may have at most {most:,} bytes here",
-                    received=f"{Path(upload.filename or what).name}: more",
-                    repair="use the command line for larger ones",
-                )
-                error.too_large = True  # type: ignore[attr-defined]
-                raise error
+                raise HTTPException(413, f"{what} may have at most {most:,} bytes here")
             file.write(chunk)
 
 

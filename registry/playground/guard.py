@@ -47,7 +47,6 @@ class BodyLimit:
             await self._refuse(scope, receive, send)
             return
         received = 0
-        answered = False
 
         async def limited() -> Any:
             nonlocal received
@@ -57,16 +56,16 @@ class BodyLimit:
                 raise _TooLargeError
             return message
 
-        async def noticing(message: Any) -> None:
-            nonlocal answered
-            answered = True
-            await send(message)
+        async def unless_too_large(message: Any) -> None:
+            if received <= self.most:  # else it is what the application makes of our exception
+                await send(message)
 
         try:
-            await self.app(scope, limited, noticing)
+            await self.app(scope, limited, unless_too_large)
         except _TooLargeError:
-            if not answered:
-                await self._refuse(scope, receive, send)
+            pass  # answered below
+        if received > self.most:
+            await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Any, receive: Any, send: Any) -> None:
         response = JSONResponse(

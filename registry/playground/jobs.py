@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from registry.batch import segment_files
+from registry.batch.items import find_items
+from registry.batch.results import Results
 from registry.errors import ExportError, RegistryError
 from registry.playground.shelf import Entry, Shelf
 from registry.runtime.child import search_path
@@ -22,9 +25,11 @@ __all__ = ["Job", "Jobs", "Precision"]
 
 Precision = Literal["float32", "float16", "dynamic", "int8"]
 
-_EXPORT_SECONDS = 1800
+_SECONDS = 6 * 3600
+_LOOK_SECONDS = 2.0
 _KEPT = 64
 _LAST_WORDS = 1500
+_ERROR = "atrous: error:"
 
 
 @dataclass
@@ -115,11 +120,21 @@ class Jobs:
         """
 
         def work(job: Job) -> dict[str, Any]:
-            def tell(what: str, number: int, total: int) -> None:
-                job.done, job.total = number, total
+            items = find_items([folder], leaving_out=output)
+            results = Results(output, overlays)
+            job.total = len(items)
 
-            report = segment_files(entry.path, [folder], output, overlays=overlays, progress=tell)
-            return report.to_dict()
+            def look() -> None:
+                job.done = sum(results.finished(item, 0) for item in items)
+
+            command = [
+                *(sys.executable, "-P", "-m", "registry", "predict", str(entry.path.absolute()), str(folder)),
+                *("--output", str(output), "--overlays" if overlays else "--no-overlays", "--json"),
+            ]
+            # Its exit code is 1 where an image failed, and the answer says which.
+            answer = self._run(command, look)
+            look()
+            return answer
 
         return self._add(f"segment {folder.name} with {entry.name}", work)
 
@@ -152,29 +167,45 @@ class Jobs:
             except Exception as error:  # a defect of one job must not stop the next
                 job.error, job.status = f"{type(error).__name__}: {error}", "failed"
 
-    def _run(self, command: list[str]) -> None:
+    def _run(self, command: list[str], look: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """Run a command of ours in a process of its own, and look after it from time to time.
+
+        Returns:
+            The JSON object that it printed; empty if it printed none and succeeded.
+
+        Raises:
+            ExportError: it failed.
+        """
         environment = {**os.environ, "PYTHONPATH": search_path(), "TF_CPP_MIN_LOG_LEVEL": "2"}
+        deadline = time.monotonic() + _SECONDS
         with subprocess.Popen(
             command,
             env=environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
         ) as process:
             self._process = process
+            printed = said = ""
             try:
-                words, _ = process.communicate(timeout=_EXPORT_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                words, _ = process.communicate()
+                while True:
+                    try:
+                        printed, said = process.communicate(timeout=_LOOK_SECONDS)
+                        break
+                    except subprocess.TimeoutExpired:
+                        look()
+                        if time.monotonic() > deadline:
+                            process.kill()
             finally:
                 self._process = None
+        if printed.startswith("{"):
+            answer: dict[str, Any] = json.loads(printed)
+            return answer
         if process.returncode:
-            said = (
-                words[words.rfind("atrous: error:") :] if "atrous: error:" in words else words[-_LAST_WORDS:]
-            )
+            said = said[said.rfind(_ERROR) :] if _ERROR in said else said[-_LAST_WORDS:]
             raise ExportError(
-                "an export must succeed before its file can be tried",
-                received=said.removeprefix("atrous: error:").strip() or f"code {process.returncode}",
+                "what the server starts for a job must succeed",
+                received=said.removeprefix(_ERROR).strip() or f"code {process.returncode}",
             )
+        return {}

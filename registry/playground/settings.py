@@ -31,7 +31,7 @@ class Settings:
     images: Path | None = None
     output: Path | None = None
     threads: int = 2
-    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1", "[::1]")
     image_bytes: int = 32 << 20
     model_bytes: int = 512 << 20
     kept_models: int = 16

@@ -173,7 +173,7 @@ def test_a_body_without_a_length_is_bounded_too(client):
 
 def test_damaged_models_do_not_harm_the_server(client, photo, model, tflite, damaged):
     original = tflite.read_bytes()
-    statuses = [add(client, damaged(original, seed)).status_code for seed in range(9)]
+    statuses = [add(client, damaged(original, seed)).status_code for seed in range(5)]
     assert set(statuses) <= {201, 422}
     assert 422 in statuses
     assert add(client, b"no model").json()["error"] == "ModelFileError"
@@ -229,7 +229,7 @@ def test_presets_are_exported_by_a_process_of_their_own(client, monkeypatch, tfl
 
     commands = []
 
-    def run(self, command):
+    def run(self, command, look=None):
         commands.append(command)
         shutil.copy(tflite, command[command.index("export") + 2])
 
@@ -249,7 +249,7 @@ def test_many_clients_at_once_are_all_served(client, photo, model):
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(20) as clients:
-        answers = list(clients.map(lambda _: segment(client, photo, model["id"]), range(40)))
+        answers = list(clients.map(lambda _: segment(client, photo, model["id"]), range(30)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["mask"] for answer in answers}) == 1
 
