@@ -197,10 +197,11 @@ def _add_models(app: FastAPI, server: _Server) -> None:
         ],
     ) -> dict[str, Any]:
         """Add a `.tflite` file."""
-        path = server.shelf.new_path()
+        name = Path(file.filename or "model.tflite").name
+        path = server.shelf.new_path(name)
         with server.turn():
             _receive(file, path, server.settings.model_bytes, "a model file")
-            return server.shelf.add(path, Path(file.filename or "model.tflite").name, "upload").to_dict()
+            return server.shelf.add(path, name, "upload").to_dict()
 
     @app.delete("/api/models/{model}", status_code=204, tags=["models"])
     def remove_model(model: str) -> None:

@@ -98,7 +98,7 @@ class Jobs:
         """
 
         def work(job: Job) -> dict[str, Any]:
-            path = self._shelf.new_path()
+            path = self._shelf.new_path(f"{preset}_{precision}")
             command = [
                 *(sys.executable, "-P", "-m", "registry", "export", preset, str(path)),
                 *("--weights", weights, "--quantization", precision),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,9 +87,12 @@ class Shelf:
         with self._lock:
             return self._entries[identity]
 
-    def new_path(self) -> Path:
-        """Where a file that is to be added may be written."""
-        return self._folder / f"{secrets.token_hex(8)}.tflite"
+    def new_path(self, name: str = "model") -> Path:
+        """Where a file that is to be added may be written: in a folder of its own, under the name that it came with."""
+        folder = self._folder / secrets.token_hex(8)
+        folder.mkdir()
+        letters = re.sub(r"[^\w.-]", "_", Path(name).name.removesuffix(".tflite"))[-80:].lstrip(".")
+        return folder / f"{letters or 'model'}.tflite"
 
     def add(self, path: Path, name: str, kind: Kind, family: str | None = None) -> Entry:
         """Take a file up, after it ran in a process of its own. The oldest of its kind may leave.
@@ -105,7 +109,7 @@ class Shelf:
         try:
             entry = self._enter(path, name, kind, family)
         except RegistryError:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(path.parent)
             raise
         with self._lock:
             kept = [one for one in self._entries.values() if one.kind != "file" and one is not entry]
@@ -134,7 +138,7 @@ class Shelf:
             del self._entries[identity]
         with entry.lock:
             _close(entry)
-            entry.path.unlink(missing_ok=True)
+            shutil.rmtree(entry.path.parent, ignore_errors=True)
 
     def segment(self, entry: Entry, image: Path, name: str, mask: Path) -> float:
         """Run a model on an image file; the mask is written as `.npy`.

@@ -61,11 +61,12 @@ function current() {
 function precisions() {
   const model = current();
   const family = model ? state.models.filter((one) => one.family === model.family) : [];
+  const ambiguous = new Set(family.map((one) => one.quantization)).size < family.length;
   $("precisions").replaceChildren(
     ...(family.length > 1 ? family : []).map((one) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = one.quantization;
+      button.textContent = ambiguous ? one.name : one.quantization;
       button.setAttribute("role", "radio");
       button.setAttribute("aria-checked", String(one === model));
       button.onclick = () => { $("model").value = one.id; precisions(); run(); };
