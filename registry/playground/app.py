@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import shutil
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -200,7 +201,11 @@ def _add_models(app: FastAPI, server: _Server) -> None:
         name = Path(file.filename or "model.tflite").name
         path = server.shelf.new_path(name)
         with server.turn():
-            _receive(file, path, server.settings.model_bytes, "a model file")
+            try:
+                _receive(file, path, server.settings.model_bytes, "a model file")
+            except HTTPException:
+                shutil.rmtree(path.parent)
+                raise
             return server.shelf.add(path, name, "upload").to_dict()
 
     @app.delete("/api/models/{model}", status_code=204, tags=["models"])
