@@ -77,7 +77,7 @@ def test_handles_and_formats_take_no_tensorflow_and_no_hub():
             ["train", "--help"],
             ["serve", "--help"],
         ),
-        *(["doctor", "--help"], ["doctor", "--no-run"]),
+        ["doctor", "--help"],
     ],
 )
 def test_commands_that_only_look_take_no_tensorflow(command):
