@@ -34,6 +34,7 @@ _HOMES = {
     "RegistryWarning": "registry.errors",
     "SegmentationPreprocessor": "registry.assembly",
     "Segmenter": "registry.runtime",
+    "beam_segment": "registry.batch",
     "build": "registry.assembly",
     "build_encoder": "registry.assembly",
     "convert": "registry.assembly",
@@ -54,6 +55,7 @@ _HOMES = {
     "recipe_schema": "registry.catalog",
     "save_keras_hub": "registry.assembly",
     "save_preset": "registry.assembly",
+    "segment_files": "registry.batch",
     "train": "registry.training",
 }
 
@@ -76,6 +78,8 @@ if TYPE_CHECKING:
     from registry.assembly import load_model as load_model
     from registry.assembly import save_keras_hub as save_keras_hub
     from registry.assembly import save_preset as save_preset
+    from registry.batch import beam_segment as beam_segment
+    from registry.batch import segment_files as segment_files
     from registry.catalog import describe as describe
     from registry.catalog import list_presets as list_presets
     from registry.catalog import list_recipes as list_recipes

@@ -19,6 +19,7 @@ __all__ = [
     "MASK_SUFFIXES",
     "OVERLAY_SUFFIXES",
     "draw_legend",
+    "mask_image",
     "overlay",
     "pascal_voc_colormap",
     "save_image",
@@ -78,16 +79,31 @@ def save_mask(mask: ArrayLike, path: str | os.PathLike[str], palette: ArrayLike 
         ModelError: the mask is no array of class indices, or has classes that the palette lacks.
         OutputPathError: the file cannot be written there.
     """
+    _save(mask_image(mask, palette), path, MASK_SUFFIXES)
+
+
+def mask_image(mask: ArrayLike, palette: ArrayLike | None = None) -> Image.Image:
+    """A class mask as the image that `save_mask` writes.
+
+    Args:
+        mask: class indices (H, W), integers.
+        palette: RGB colours (classes, 3) in 0…255; None takes Pascal VOC's.
+
+    Returns:
+        An image of mode P up to 256 classes, else one of 16 bits.
+
+    Raises:
+        ModelError: the mask is no array of class indices, or has classes that the palette lacks.
+    """
     indices, colors = _checked_mask(mask), _checked_palette(palette)
     highest = int(indices.max())
     if palette is not None:
         _check_covered(highest, colors)
     if max(highest, len(colors) - 1) > 255:
-        image = Image.fromarray(indices.astype(np.uint16))
-    else:
-        image = Image.fromarray(indices.astype(np.uint8))
-        image.putpalette(colors.tobytes())  # turns mode L into P, values kept
-    _save(image, path, MASK_SUFFIXES)
+        return Image.fromarray(indices.astype(np.uint16))
+    image = Image.fromarray(indices.astype(np.uint8))
+    image.putpalette(colors.tobytes())  # turns mode L into P, values kept
+    return image
 
 
 def overlay(

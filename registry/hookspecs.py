@@ -26,6 +26,7 @@ from registry.architecture import (
     SegmenterWeights,
 )
 from registry.pyramid import EncoderSpec
+from registry.sketch import Block, SketchArguments
 from registry.stores import Store
 
 __all__ = ["API_VERSION", "hookimpl", "hookspec"]
@@ -137,6 +138,25 @@ def registry_store(scheme: str) -> Store:  # type: ignore[empty-body]
     Returns:
         A `registry.stores.DownloadStore`, which opens files and has all else done for it; or another
         `registry.stores.Store`, where a client with a cache of its own brings them.
+    """
+
+
+@hookspec(firstresult=True)
+def registry_sketch_segmenter(
+    architecture: str, config: ArchitectureConfig, arguments: SketchArguments
+) -> Sequence[Block] | None:
+    """Say what the architecture consists of, for `atrous show PRESET --diagram`.
+
+    Optional: without it, the architecture is drawn as one box. Must not import TensorFlow.
+
+    Args:
+        architecture: name of one of the plugin's `ArchitectureSpec`s.
+        config: instance of the spec's `config` model.
+        arguments: the encoder's levels, classes and input size.
+
+    Returns:
+        Blocks in an order in which each reads only levels and blocks before it; the last one gives the logits, at its
+        stride. Upsampling to the image and the activation are no part of it.
     """
 
 

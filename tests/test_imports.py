@@ -70,7 +70,14 @@ def test_handles_and_formats_take_no_tensorflow_and_no_hub():
     "command",
     [
         *(["list"], ["plugins"], ["encoders"], ["show", PRESET], ["validate"], ["schema"]),
-        *(["predict", "--help"], ["evaluate", "--help"], ["data", "check", "--help"], ["train", "--help"]),
+        *(
+            ["predict", "--help"],
+            ["evaluate", "--help"],
+            ["data", "check", "--help"],
+            ["train", "--help"],
+            ["serve", "--help"],
+        ),
+        ["doctor", "--help"],
     ],
 )
 def test_commands_that_only_look_take_no_tensorflow(command):

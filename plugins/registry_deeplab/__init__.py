@@ -7,6 +7,7 @@ from typing import Any
 
 from registry.architecture import ArchitectureSpec, SegmenterArguments, SegmenterWeights
 from registry.hookspecs import hookimpl
+from registry.sketch import Block, SketchArguments
 from registry_deeplab.config import SPECS
 
 REGISTRY_API_VERSION = 1
@@ -16,6 +17,7 @@ __all__ = [
     "registry_architectures",
     "registry_build_segmenter",
     "registry_convert_segmenter_weights",
+    "registry_sketch_segmenter",
 ]
 
 
@@ -41,3 +43,11 @@ def registry_convert_segmenter_weights(
     from registry_deeplab.conversion import segmenter_weights
 
     return segmenter_weights(config, arrays)
+
+
+@hookimpl
+def registry_sketch_segmenter(config: Any, arguments: SketchArguments) -> Sequence[Block]:
+    """Say what ASPP, decoder and classifier are under a configuration."""
+    from registry_deeplab.sketch import blocks
+
+    return blocks(config, arguments)

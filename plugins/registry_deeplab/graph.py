@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from registry.architecture import SegmenterArguments
-from registry.models.aspp import PAPER_RATES
 from registry.models.deeplab_v3 import DeepLabV3Backbone, DeepLabV3ImageSegmenter
+from registry.models.rates import PAPER_RATES
 
 __all__ = ["deeplab_segmenter"]
 

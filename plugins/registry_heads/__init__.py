@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from registry.architecture import ArchitectureSpec, SegmenterArguments
 from registry.hookspecs import hookimpl
+from registry.sketch import Block, SketchArguments
 from registry_heads.config import SPECS
 
 REGISTRY_API_VERSION = 1
@@ -17,6 +18,7 @@ __all__ = [
     "registry_architectures",
     "registry_build_segmenter",
     "registry_quantization_rules",
+    "registry_sketch_segmenter",
 ]
 
 
@@ -48,3 +50,11 @@ def registry_quantization_rules() -> Mapping[type, Any]:
             lambda layer, inputs, observe: layer.observed(inputs, observe), AdaptiveAveragePooling2D.RESULTS
         )
     }
+
+
+@hookimpl
+def registry_sketch_segmenter(architecture: str, config: Any, arguments: SketchArguments) -> Sequence[Block]:
+    """Say what a head is under a configuration."""
+    from registry_heads.sketches import SKETCHES
+
+    return SKETCHES[architecture](config, arguments)

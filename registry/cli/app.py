@@ -14,11 +14,13 @@ from registry.cli import (
     convert,
     data,
     demo,
+    doctor,
     evaluate,
     inspect,
     models,
     plugins,
     predict,
+    serve,
     train,
 )
 
@@ -85,6 +87,8 @@ for _group in (
     inspect,
     benchmark,
     predict,
+    serve,
     demo,
+    doctor,
 ):
     _group.register(app)

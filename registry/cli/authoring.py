@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from registry.cli.completion import complete_encoder_plugin
 from registry.cli.console import print_json, print_table, say, working
 from registry.cli.guard import EXIT_WRONG_INPUT, GuardedCommand
 from registry.cli.options import JsonOption
@@ -61,7 +62,7 @@ def new_plugin(
 
 
 def check_plugin(
-    name: Annotated[str, typer.Argument(help="Name of the plugin.")],
+    name: Annotated[str, typer.Argument(help="Name of the plugin.", autocompletion=complete_encoder_plugin)],
     variant: Annotated[
         list[str] | None,
         typer.Option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from registry.cli.completion import complete_model
 from registry.cli.console import print_json, print_table, progress_bar
 from registry.cli.guard import GuardedCommand
 from registry.cli.options import JsonOption, parse_size
@@ -34,12 +35,21 @@ def register(app: typer.Typer) -> None:
 
 def benchmark(
     models: Annotated[
-        list[Path], typer.Argument(metavar="MODEL.tflite...", help="The files; they may come from anywhere.")
+        list[Path],
+        typer.Argument(
+            metavar="MODEL.tflite...",
+            help="The files; they may come from anywhere.",
+            autocompletion=complete_model,
+        ),
     ],
     *,
     against: Annotated[
         Path | None,
-        typer.Option(metavar="MODEL.tflite", help="Compare with this file; by default with the first."),
+        typer.Option(
+            metavar="MODEL.tflite",
+            help="Compare with this file; by default with the first.",
+            autocompletion=complete_model,
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of each interpreter.")] = 2,
     runs: Annotated[int, typer.Option(help="Rounds at most; in each, every file runs once.")] = 30,

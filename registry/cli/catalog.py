@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from registry.cli.completion import complete_preset
 from registry.cli.console import print_json, say
 from registry.cli.guard import EXIT_WRONG_INPUT, GuardedCommand
 from registry.cli.options import JsonOption, SetOption, parse_overrides
@@ -28,7 +30,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         "show",
         cls=GuardedCommand,
-        epilog="\b\nExample:\n  atrous show deeplab_v3_plus_resnet50_pascalvoc --set num_classes=4",
+        epilog="\b\nExamples:\n"
+        "  atrous show deeplab_v3_plus_resnet50_pascalvoc --set num_classes=4\n"
+        "  atrous show deeplab_v3_plus_resnet50_os16_pascalvoc --diagram assembly.svg",
     )(show)
     app.command(
         "validate",
@@ -65,20 +69,36 @@ def list_presets(
 
 def show(
     preset: Annotated[
-        str, typer.Argument(help="Name of a preset, or path of a YAML file or of a saved preset's folder.")
+        str,
+        typer.Argument(
+            help="Name of a preset, or path of a YAML file or of a saved preset's folder.",
+            autocompletion=complete_preset,
+        ),
     ],
     overrides: SetOption = None,
     recipe: Annotated[bool, typer.Option("--recipe", help="It is the name or path of a recipe.")] = False,
+    diagram: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.svg",
+            help="Draw the assembly: stages, strides, rates, and where each rewrite for inference acts.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a resolved preset and where each value comes from.
 
     With --json: the resolved preset, as registry.describe(preset).to_dict().
     """
-    from registry.catalog import resolve, resolve_recipe
+    from registry.catalog import ResolvedRecipe, resolve, resolve_recipe
 
     values = parse_overrides(overrides)
     resolved = resolve_recipe(preset, overrides=values) if recipe else resolve(preset, overrides=values)
+    if diagram is not None:
+        from registry.diagram import save_diagram
+
+        save_diagram(resolved.preset if isinstance(resolved, ResolvedRecipe) else resolved, diagram)
+        say(f"diagram   {diagram}")
     if as_json:
         print_json(resolved.to_dict())
     else:
@@ -89,7 +109,8 @@ def validate(
     presets: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names, YAML files or folders of saved presets; none checks the whole catalog, recipes included."
+            help="Names, YAML files or folders of saved presets; none checks the whole catalog, recipes included.",
+            autocompletion=complete_preset,
         ),
     ] = None,
     recipe: Annotated[bool, typer.Option("--recipe", help="They are recipes.")] = False,

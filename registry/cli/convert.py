@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from registry.cli.completion import complete_preset, complete_source
 from registry.cli.console import print_json, working
 from registry.cli.guard import GuardedCommand
 from registry.cli.models import resolve_first
@@ -39,6 +40,7 @@ def convert(
             metavar="SOURCE",
             help="Preset with weights, handle, KerasHub directory, .keras file; with --preset also .safetensors, "
             ".h5 or the prefix of a TensorFlow checkpoint.",
+            autocompletion=complete_source,
         ),
     ],
     target: Annotated[
@@ -52,7 +54,9 @@ def convert(
     preset: Annotated[
         str | None,
         typer.Option(
-            metavar="PRESET", help="The architecture that the weights are for, where SOURCE does not say it."
+            metavar="PRESET",
+            help="The architecture that the weights are for, where SOURCE does not say it.",
+            autocompletion=complete_preset,
         ),
     ] = None,
     format_: Annotated[

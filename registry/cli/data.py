@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from registry.atomic import atomic_path
+from registry.cli.completion import complete_labels, complete_recipe
 from registry.cli.console import make_folder, print_json, progress_bar, say
 from registry.cli.data_options import (
     DataRootOption,
@@ -32,7 +33,12 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 RecipeArgument = Annotated[
-    str | None, typer.Argument(metavar="RECIPE", help="Name or path of a recipe; or give --reader.")
+    str | None,
+    typer.Argument(
+        metavar="RECIPE",
+        help="Name or path of a recipe; or give --reader.",
+        autocompletion=complete_recipe,
+    ),
 ]
 PartOption = Annotated[
     str | None,
@@ -85,6 +91,7 @@ def check(
         str | None,
         typer.Option(
             metavar="PRESET|FILE",
+            autocompletion=complete_labels,
             help="Class names: of a preset, or a text file, one a line; by default the recipe's preset's.",
         ),
     ] = None,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 import yaml
 
+from registry.cli.completion import complete_recipe
+
 if TYPE_CHECKING:
     from registry.config import DataSource
 
@@ -40,7 +42,12 @@ PARTS = ("train", "validation", "test")
 
 DataOption = Annotated[
     str | None,
-    typer.Option("--data", metavar="RECIPE", help="Name or path of a recipe whose data is meant."),
+    typer.Option(
+        "--data",
+        metavar="RECIPE",
+        help="Name or path of a recipe whose data is meant.",
+        autocompletion=complete_recipe,
+    ),
 ]
 PartOption = Annotated[
     str | None, typer.Option("--part", metavar="train|validation|test", help="Which data of the recipe.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from registry.cli.completion import complete_source
 from registry.cli.console import print_json, print_table, say, working
 from registry.cli.data_options import (
     DataOption,
@@ -64,6 +65,7 @@ def evaluate(
         typer.Argument(
             metavar="SOURCE...",
             help="Preset, FILE.keras, FILE.tflite, or folder of a saved preset. Several are compared.",
+            autocompletion=complete_source,
         ),
     ],
     *,

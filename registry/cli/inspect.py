@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from registry.atomic import check_output_path
+from registry.cli.completion import complete_model
 from registry.cli.console import print_json, print_table, say
 from registry.cli.guard import GuardedCommand
 from registry.cli.options import JsonOption, parse_size
@@ -29,7 +30,12 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL.tflite", help="The file; it may come from anywhere.")
+        Path,
+        typer.Argument(
+            metavar="MODEL.tflite",
+            help="The file; it may come from anywhere.",
+            autocompletion=complete_model,
+        ),
     ],
     *,
     size: Annotated[

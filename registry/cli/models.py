@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from registry.atomic import atomic_path, check_output_folder, check_output_path
+from registry.cli.completion import complete_preset, complete_source
 from registry.cli.console import print_json, working
 from registry.cli.guard import GuardedCommand
 from registry.cli.options import (
@@ -52,7 +53,8 @@ def build(
     preset: Annotated[
         str,
         typer.Argument(
-            help="Name of a preset, path of a YAML file or of a saved preset's folder, or handle."
+            help="Name of a preset, path of a YAML file or of a saved preset's folder, or handle.",
+            autocompletion=complete_preset,
         ),
     ],
     *,
@@ -108,7 +110,10 @@ def build(
 
 
 def export(
-    source: Annotated[str, typer.Argument(metavar="PRESET|FILE.keras", help="What to export.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="PRESET|FILE.keras", help="What to export.", autocompletion=complete_source),
+    ],
     output: Annotated[Path, typer.Argument(metavar="OUTPUT.tflite", help="The file to write.")],
     *,
     size: Annotated[

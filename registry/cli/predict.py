@@ -1,7 +1,8 @@
-"""`atrous predict`: from a photograph to a mask and an overlay; from a `.tflite` file without TensorFlow."""
+"""`atrous predict`: from photographs to masks and overlays; from a `.tflite` file without TensorFlow."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from registry.atomic import check_output_path
-from registry.cli.console import print_json, working
-from registry.cli.guard import GuardedCommand
+from registry.cli.completion import complete_labels, complete_source
+from registry.cli.console import print_json, progress_bar, working
+from registry.cli.guard import EXIT_WRONG_INPUT, GuardedCommand
 from registry.cli.options import JsonOption, parse_size, read_labels
 from registry.errors import ModelError, OutputPathError
 
@@ -63,6 +65,7 @@ def register(app: typer.Typer) -> None:
         epilog="\b\nExamples:\n"
         "  atrous predict model.tflite photo.jpg\n"
         "  atrous predict my_saved_preset photo.jpg\n"
+        "  atrous predict model.tflite photos/ 'more/**/*.png' shards/train-*.tfrecord --output masks --workers 2\n"
         "  atrous predict model.tflite photo.jpg --labels deeplab_v3_plus_resnet50_pascalvoc --json",
     )(predict)
 
@@ -73,9 +76,16 @@ def predict(
         typer.Argument(
             metavar="MODEL.tflite|PRESET|FILE.keras",
             help="The model: an exported file, which takes no TensorFlow, or what registry.load takes.",
+            autocompletion=complete_source,
         ),
     ],
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A photograph: JPEG, PNG, WebP, ...")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="A photograph; with --output also several, folders, globs and TFRecord files.",
+        ),
+    ],
     *,
     mask: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="Indexed PNG; by default ./<image>_mask.png.")
@@ -84,11 +94,30 @@ def predict(
         Path | None,
         typer.Option(metavar="OUT.png", help="Colours over the image; by default ./<image>_overlay.png."),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Of many results; what is finished there is not done again.",
+        ),
+    ] = None,
+    overlays: Annotated[
+        bool, typer.Option("--overlays/--no-overlays", help="Write overlays beside masks, with --output.")
+    ] = True,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Processes that share the images, with --output.")
+    ] = 1,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Do all images of --output again, whatever is there.")
+    ] = False,
     labels: Annotated[
         str | None,
         typer.Option(
             metavar="PRESET|FILE",
             help="Class names: of a preset, or a text file, one a line; by default the model's own.",
+            autocompletion=complete_labels,
         ),
     ] = None,
     size: Annotated[
@@ -97,33 +126,93 @@ def predict(
             metavar="HEIGHT[xWIDTH]", help="Input size, for a model that leaves it open; else the preset's."
         ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads; by default the usable CPUs.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of each interpreter; by default the usable CPUs.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Segment a photograph: write a class mask and an overlay.
+    """Segment photographs: write a class mask and an overlay of each.
 
-    Both have the photograph's own size.
+    Both have the photograph's own size. With --output, the images of folders keep their places, a run that was ended
+    goes on when the same command is given again, and an image that cannot be segmented does not stop the others: all
+    are told at the end, and the exit code is 1.
 
     With --json: {"model", "image", "mask", "overlay", "height", "width", "num_classes",
-    "classes": [{"index", "name", "pixels", "fraction"}, ...]}, the largest class first.
+    "classes": [{"index", "name", "pixels", "fraction"}, ...]}, the largest class first; with --output:
+    {"model", "output", "images", "segmented", "skipped", "failed": [{"source", "error"}, ...], "seconds"}.
     """
     names, palette = read_labels(labels)
+    extent = parse_size(size)
+    if output is not None:
+        if mask is not None or overlay is not None:
+            raise typer.BadParameter("--mask and --overlay are for one photograph; --output names a folder")
+        _predict_all(
+            model, images, output, as_json,
+            names=names, palette=palette, size=extent, threads=threads,
+            overlays=overlays, workers=workers, restart=restart,
+        )  # fmt: skip
+        return
+    image = _only(images)
+    if workers > 1 or restart or not overlays:
+        raise typer.BadParameter("--workers, --restart and --no-overlays are for many images: give --output")
     targets = (mask or Path(f"{image.stem}_mask.png"), overlay or Path(f"{image.stem}_overlay.png"))
     _check_targets(image, Path(model), targets)
     if _is_exported(Path(model)):
         from registry.runtime import Segmenter
 
-        segmenter = Segmenter(model, size=parse_size(size), num_threads=threads, labels=names)
+        segmenter = Segmenter(model, size=extent, num_threads=threads, labels=names)
         summary = segment(Model.of_file(segmenter), image, *targets, palette=palette)
-    elif threads is not None:
-        raise typer.BadParameter("--threads is for .tflite files; TensorFlow takes the CPUs that it finds")
     else:
+        _refuse_threads(threads)
         with working():
-            summary = segment(_loaded(model, parse_size(size), names), image, *targets, palette=palette)
+            summary = segment(_loaded(model, extent, names), image, *targets, palette=palette)
     if as_json:
         print_json(summary)
     else:
         print_segmentation(summary)
+
+
+def _only(images: list[str]) -> Path:
+    """The one photograph that a command without --output is about."""
+    if len(images) > 1 or Path(images[0]).is_dir() or Path(images[0]).suffix.lower() == ".tfrecord":
+        raise typer.BadParameter(
+            "several images, a folder or a TFRecord file need a folder for their results: give --output"
+        )
+    return Path(images[0])
+
+
+def _refuse_threads(threads: int | None) -> None:
+    if threads is not None:
+        raise typer.BadParameter("--threads is for .tflite files; TensorFlow takes the CPUs that it finds")
+
+
+def _predict_all(
+    model: str,
+    images: list[str],
+    output: Path,
+    as_json: bool,
+    *,
+    names: list[str] | None,
+    threads: int | None,
+    **options: Any,
+) -> None:
+    import registry
+
+    with progress_bar(not as_json and sys.stderr.isatty()) as tell, working():
+        subject: Any = model
+        if not _is_exported(Path(model)):
+            _refuse_threads(threads)
+            subject = registry.load(model)
+            _check_segmenter(subject, model)
+        report = registry.segment_files(
+            subject, images, output, labels=names, threads=threads, progress=tell, **options
+        )
+    if as_json:
+        print_json({"model": model, **report.to_dict()})
+    else:
+        typer.echo(str(report))
+    if report.failed:
+        raise typer.Exit(EXIT_WRONG_INPUT)
 
 
 def _is_exported(path: Path) -> bool:
@@ -137,12 +226,7 @@ def _loaded(source: str, size: tuple[int, int] | None, names: list[str] | None) 
     import registry
 
     model: Any = registry.load(source)
-    if not hasattr(model, "segment"):
-        raise ModelError(
-            "`atrous predict` takes segmenters of atrous, and .tflite files",
-            received=f"{source}, a {type(model).__name__}",
-            repair=f"atrous export {source} model.tflite, then predict with that",
-        )
+    _check_segmenter(model, source)
     classes = max(2, model.num_classes)  # a single plane of scores makes two
     if names is not None and len(names) != classes:
         raise ModelError(
@@ -157,6 +241,15 @@ def _loaded(source: str, size: tuple[int, int] | None, names: list[str] | None) 
         model.labels if names is None else names,
         model.palette,
     )
+
+
+def _check_segmenter(model: Any, source: str) -> None:
+    if not hasattr(model, "segment"):
+        raise ModelError(
+            "`atrous predict` takes segmenters of atrous, and .tflite files",
+            received=f"{source}, a {type(model).__name__}",
+            repair=f"atrous export {source} model.tflite, then predict with that",
+        )
 
 
 def segment(
@@ -179,36 +272,17 @@ def segment(
     Returns:
         The object that `atrous predict --json` documents.
     """
-    import numpy as np
+    from registry.batch.results import Look, write_results
+    from registry.runtime import load_image
 
-    from registry.runtime import load_image, save_mask, save_overlay
-
-    palette = palette or list(model.palette) or None
+    look = Look(labels=tuple(model.labels), palette=tuple(palette or model.palette))
     pixels = load_image(image)
-    mask = model.run(pixels)
-    # Class 0 keeps the photograph visible where it is the background, which is what black stands for.
-    transparent = (0,) if palette is None or tuple(palette[0]) == (0, 0, 0) else ()
-    save_mask(mask, mask_path, palette)
-    save_overlay(pixels, mask, overlay_path, palette, labels=model.labels, transparent=transparent)
-    counts = np.bincount(mask.ravel())
-    order = [int(index) for index in np.argsort(-counts, kind="stable") if counts[index]]
+    summary = write_results(pixels, model.run(pixels), mask_path, overlay_path, look)
     return {
         "model": model.source,
         "image": str(image) if isinstance(image, Path) else None,
-        "mask": str(mask_path),
-        "overlay": str(overlay_path),
-        "height": mask.shape[0],
-        "width": mask.shape[1],
         "num_classes": model.num_classes,
-        "classes": [
-            {
-                "index": index,
-                "name": model.labels[index] if model.labels else None,
-                "pixels": int(counts[index]),
-                "fraction": round(float(counts[index]) / mask.size, 6),
-            }
-            for index in order
-        ],
+        **summary,
     }
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from registry.cli.completion import complete_recipe
 from registry.cli.console import print_json, say, working
 from registry.cli.guard import EXIT_TERMINATED, EXIT_TRY_AGAIN, GuardedCommand
 from registry.cli.options import JsonOption, parse_overrides
@@ -32,7 +33,10 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or path of a YAML file.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="Name of a recipe, or path of a YAML file.", autocompletion=complete_recipe),
+    ],
     *,
     output: Annotated[
         Path | None,

@@ -22,6 +22,7 @@ from registry.discovery.index import Claim
 from registry.discovery.records import PluginRecord
 from registry.errors import RegistryError, UnknownEncoderError, nearest
 from registry.pyramid import EncoderSpec
+from registry.sketch import Block, SketchArguments
 from registry.stores import Store
 
 __all__ = ["LoadedArchitecture", "LoadedPlugin", "LoadedStore", "Plugin"]
@@ -218,6 +219,41 @@ class LoadedArchitecture(Plugin):
             return self._hooks.registry_build_segmenter(
                 architecture=self.spec.name, encoder=encoder, config=config, arguments=arguments
             )
+
+    def sketch(self, config: ArchitectureConfig, arguments: SketchArguments) -> tuple[Block, ...] | None:
+        """Let the plugin say what the architecture consists of.
+
+        Args:
+            config: instance of the spec's `section`.
+            arguments: the encoder's levels, classes and input size.
+
+        Returns:
+            Blocks, each of which reads levels and blocks before it; None if the plugin says nothing.
+
+        Raises:
+            BrokenPluginError: its hook raised (chained) or returned something else. A `RegistryError` of the hook
+                passes unchanged.
+        """
+        with blaming(self._claim, "must sketch a segmenter without raising", passing=RegistryError):
+            answer = self._hooks.registry_sketch_segmenter(
+                architecture=self.spec.name, config=config, arguments=arguments
+            )
+            blocks = None if answer is None else tuple(answer)
+        if blocks is None:
+            return None
+        known = set(arguments.strides)
+        for block in blocks:
+            if not isinstance(block, Block):
+                raise broken(self._claim, "must sketch a segmenter with registry.sketch.Block", repr(block))
+            unknown = sorted(set(block.inputs) - known)
+            if unknown or not block.inputs or block.name in known:
+                raise broken(
+                    self._claim,
+                    "must sketch blocks that have names of their own and read levels or blocks before them",
+                    f"block {block.name!r} reads {', '.join(unknown or block.inputs) or 'nothing'}",
+                )
+            known.add(block.name)
+        return blocks or None
 
     def convert_weights(
         self, config: ArchitectureConfig, arrays: Mapping[str, Sequence[Any]]

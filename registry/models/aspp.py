@@ -12,11 +12,9 @@ from typing import Any
 
 from registry.backend import keras
 from registry.models.layers import ResizeLike, conv_bn_relu, separable_conv_bn_relu
+from registry.models.rates import PAPER_RATES
 
 __all__ = ["PAPER_RATES", "atrous_spatial_pyramid_pooling"]
-
-# Atrous rates per output stride: the field of view in pixels of the input stays the same.
-PAPER_RATES = {32: (3, 6, 9), 16: (6, 12, 18), 8: (12, 24, 36), 4: (24, 48, 72)}
 
 
 def atrous_spatial_pyramid_pooling(

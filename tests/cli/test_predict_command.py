@@ -122,3 +122,41 @@ def test_damaged_images_and_models_are_wrong_input(run, tiny_tflite, photo, tmp_
 @pytest.mark.parametrize("size", ["x", "12x", "0", "-3", "1x2x3", "512.0"])
 def test_a_malformed_size_is_a_usage_error(run, tiny_tflite, photo, size):
     assert run("predict", tiny_tflite, photo, f"--size={size}").exit_code == 2
+
+
+def test_many_images_go_into_a_folder_and_failures_are_told_at_the_end(run, tiny_tflite, photo, tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(photo.read_bytes())
+    (folder / "deep" / "b.jpg").write_bytes(photo.read_bytes()[:300])
+    result = run("predict", tiny_tflite, "photos", photo, "--output", "masks", "--no-overlays", "--json")
+    assert result.exit_code == 1, result.stderr
+    document = json.loads(result.stdout)
+    assert (document["images"], document["segmented"], document["skipped"]) == (3, 2, 0)
+    assert [Path(one["source"]).name for one in document["failed"]] == ["b.jpg"]
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == [
+        "a_mask.png", "photo_mask.png", "predictions.jsonl", "run.json",
+    ]  # fmt: skip
+    (folder / "deep" / "b.jpg").write_bytes(photo.read_bytes())
+    again = run("predict", tiny_tflite, "photos", photo, "--output", "masks", "--no-overlays")
+    assert again.exit_code == 0, again.stderr
+    assert "1 segmented" in again.stdout
+    assert "2 finished before" in again.stdout
+    mixed = run("predict", tiny_tflite, "photos", "--output", "masks")
+    assert mixed.exit_code == 1
+    assert "--restart" in mixed.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("photo.jpg", "other.jpg"),
+        (".",),
+        ("a.tfrecord",),
+        ("photo.jpg", "--workers", "2"),
+        ("photo.jpg", "--restart"),
+        ("photo.jpg", "--output", "masks", "--mask", "m.png"),
+    ],
+)
+def test_what_needs_a_folder_for_results_and_what_does_not(run, tiny_tflite, photo, arguments):
+    assert run("predict", tiny_tflite, *arguments).exit_code == 2

@@ -6,7 +6,7 @@ import pytest
 
 COMMANDS = (
     *("list", "show", "validate", "schema", "plugins", "encoders", "build", "export", "predict", "demo"),
-    *("new-plugin", "check-plugin", "evaluate"),
+    *("new-plugin", "check-plugin", "evaluate", "doctor", "serve"),
 )
 HEAVY = ("tensorflow", "tf_keras", "keras", "numpy", "PIL", "rich")
 
@@ -18,7 +18,7 @@ def test_help_lists_every_command_and_every_command_has_an_example(run):
         assert f"\n  {command} " in overview
         text = run(command, "--help").stdout
         assert f"atrous {command}" in text.split("Example", 1)[1]
-        assert ("--json" in text) is (command not in ("schema", "demo"))
+        assert ("--json" in text) is (command not in ("schema", "demo", "serve"))
 
 
 @pytest.mark.parametrize(
