@@ -36,6 +36,7 @@ _HOMES = {
     "Segmenter": "registry.runtime",
     "build": "registry.assembly",
     "build_encoder": "registry.assembly",
+    "check_lock": "registry.locking",
     "convert": "registry.assembly",
     "describe": "registry.catalog",
     "evaluate": "registry.evaluation",
@@ -48,12 +49,14 @@ _HOMES = {
     "list_recipes": "registry.catalog",
     "load": "registry.loading",
     "load_model": "registry.assembly",
+    "lock": "registry.locking",
     "preset_schema": "registry.catalog",
     "quantize": "registry.quantization",
     "recipe_schema": "registry.catalog",
     "save_keras_hub": "registry.assembly",
     "save_preset": "registry.assembly",
     "train": "registry.training",
+    "verify_plugins": "registry.discovery",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - the keys are strings
@@ -83,6 +86,7 @@ if TYPE_CHECKING:
     from registry.discovery import list_architectures as list_architectures
     from registry.discovery import list_encoders as list_encoders
     from registry.discovery import list_plugins as list_plugins
+    from registry.discovery import verify_plugins as verify_plugins
     from registry.errors import RegistryError as RegistryError
     from registry.errors import RegistryWarning as RegistryWarning
     from registry.evaluation import Evaluation as Evaluation
@@ -90,6 +94,8 @@ if TYPE_CHECKING:
     from registry.exporting import export as export
     from registry.hookspecs import hookimpl as hookimpl
     from registry.loading import load as load
+    from registry.locking import check_lock as check_lock
+    from registry.locking import lock as lock
     from registry.pyramid import EncoderSpec as EncoderSpec
     from registry.pyramid import Normalization as Normalization
     from registry.quantization import quantize as quantize

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from registry.assembly.ordering import renamed_by_order
-from registry.assembly.sources import Source
 from registry.config import PresetConfig
 from registry.discovery import find_encoder, load_architecture
 from registry.errors import ModelError, RegistryWarning, nearest
@@ -22,11 +21,9 @@ from registry.weights.assignment import WeightsReport, assign
 from registry.weights.handles import is_handle
 from registry.weights.opening import OpenedWeights, open_weights
 from registry.weights.saved_layers import assign_saved, layer_of
+from registry.weights.sources import DEFAULT_SOURCE, Source, encoder_source
 
 __all__ = ["load_encoder_weights", "load_weights"]
-
-# The weight source of an encoder that is meant where none is named, as everywhere in this field.
-_DEFAULT_SOURCE = "imagenet"
 
 
 def load_weights(
@@ -89,13 +86,11 @@ def _load_default(
         return _load_segmentation_weights(model, opened, head_may_differ=head_may_differ)
     if encoder_weights is None:
         return None
-    source = preset.weights("encoder", tuple(spec.weights)) or (
-        _DEFAULT_SOURCE if _DEFAULT_SOURCE in spec.weights else None
-    )
+    source = encoder_source(preset, spec)
     if source is not None:
         return _load_encoder_of(model, source)
     _warn(
-        f"the preset declares no weights, and its encoder has no source {_DEFAULT_SOURCE!r}: {model.name} starts "
+        f"the preset declares no weights, and its encoder has no source {DEFAULT_SOURCE!r}: {model.name} starts "
         "with fresh ones (weights=None says so silently)"
     )
     return None

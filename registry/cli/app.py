@@ -15,6 +15,7 @@ from registry.cli import (
     demo,
     evaluate,
     inspect,
+    lock,
     models,
     plugins,
     predict,
@@ -74,6 +75,7 @@ def _options(
 for _group in (
     catalog,
     plugins,
+    lock,
     authoring,
     data,
     models,

@@ -32,6 +32,7 @@ from registry.discovery.records import (
     PresetRoot,
 )
 from registry.discovery.specs import default_channels, default_levels
+from registry.discovery.verification import VerifiedDistribution, verify_plugins
 from registry.errors import (
     BlockedPluginError,
     BrokenPluginError,
@@ -50,6 +51,7 @@ __all__ = [
     "LoadedPlugin",
     "PluginRecord",
     "PresetRoot",
+    "VerifiedDistribution",
     "architecture_names",
     "find_encoder",
     "host_is_installed",
@@ -60,6 +62,7 @@ __all__ = [
     "load_plugin",
     "preset_roots",
     "reset",
+    "verify_plugins",
 ]
 
 # Reentrant, since a plugin may ask for another one while it is being imported.

@@ -71,6 +71,16 @@ class KerasHubPreset:
             return {}
         return _merged([self.directory / _TASK_WEIGHTS], skip="optimizer/")
 
+    def files(self) -> list[Path]:
+        """Every file of the directory that says what the model is or holds its arrays.
+
+        Raises:
+            WeightsFormatError: the list of the shards is broken.
+        """
+        names = ("config.json", _TASK, _TASK_WEIGHTS, _IMAGE_CONVERTER, _SHARDS)
+        found = [path for name in names if (path := self.directory / name).is_file()]
+        return [*found, *self._weight_files()]
+
     def _weight_files(self) -> list[Path]:
         single = self.directory / _WEIGHTS
         if single.is_file():

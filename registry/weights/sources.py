@@ -12,12 +12,16 @@ from registry.catalog import PresetLike, ResolvedPreset, is_saved_preset, resolv
 from registry.catalog.saved import MODEL_FILE, PRESET_FILE
 from registry.discovery import find_encoder, list_encoders
 from registry.errors import ModelError, UnknownEncoderError, WeightsFormatError, nearest
+from registry.pyramid import EncoderSpec
 from registry.weights import keras_hub
 from registry.weights.handles import fetch_directory, fetch_preset, is_handle
 from registry.weights.safetensors_files import read_metadata
 from registry.weights.saved_layers import read_header
 
-__all__ = ["Source", "find_source"]
+__all__ = ["DEFAULT_SOURCE", "Source", "encoder_source", "find_source"]
+
+# The weight source of an encoder that is meant where none is named, as everywhere in this field.
+DEFAULT_SOURCE = "imagenet"
 
 Key = Literal["segmentation", "encoder"]
 
@@ -82,6 +86,23 @@ def find_source(preset: PresetLike, overrides: Mapping[str, Any], *, weights: bo
     opened = keras_hub.open_preset(preset, weights=weights)  # type: ignore[arg-type]
     mapping = _mapping_of(opened, overrides.get("num_classes"))
     return Source(resolve(mapping, overrides=overrides), keras_hub=opened.source)
+
+
+def encoder_source(preset: Source, spec: EncoderSpec) -> str | None:
+    """What a preset's encoder starts from: what the preset says, else ImageNet; a name, a handle or a path.
+
+    Args:
+        preset: the preset.
+        spec: of its encoder.
+
+    Returns:
+        None if there is nothing to start from.
+
+    Raises:
+        WeightsUnavailableError: what the preset names is not there, or cannot be fetched.
+    """
+    stated = preset.weights("encoder", tuple(spec.weights))
+    return stated or (DEFAULT_SOURCE if DEFAULT_SOURCE in spec.weights else None)
 
 
 def _fetched(handle: str, directory: Path, overrides: Mapping[str, Any], *, weights: bool) -> Source:
