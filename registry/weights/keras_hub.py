@@ -286,9 +286,9 @@ def _as_it_is_written(path: Path) -> Iterator[None]:
 
 def _read_json(path: Path) -> Mapping[str, Any]:
     try:
-        if path.stat().st_size > _LARGEST_JSON:
-            raise ValueError(f"it has more than {_LARGEST_JSON:,} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            # One byte more than allowed is cut off, and then no JSON.
+            content = json.loads(file.read(_LARGEST_JSON).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise _malformed(path, str(error)) from error
     if not isinstance(content, Mapping):

@@ -80,8 +80,8 @@ def run(count, seed=0, names=None):
         ]
         child = subprocess.run(arguments, capture_output=True, text=True, check=False)
         lines = [json.loads(line) for line in child.stdout.splitlines()]
-        for asked, answer in zip(lines[::2], [*lines[1::2], None], strict=False):
-            answer = answer or {
+        for asked, said in zip(lines[::2], [*lines[1::2], None], strict=False):
+            answer = said or {
                 "outcome": f"the process died ({child.returncode})",
                 "trace": child.stderr[-1500:],
             }

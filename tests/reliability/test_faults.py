@@ -1,17 +1,15 @@
 """What a machine does to a program: nothing half-written, nothing but errors of ours."""
 
 import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
-from faults import FAULTS
+from faults import FAULTS, scratch_folder
 
 
 @pytest.fixture
 def folder():
     """Not under pytest's own, which other users may not enter."""
-    path = Path(tempfile.mkdtemp())
+    path = scratch_folder()
     yield path
     shutil.rmtree(path)
 
