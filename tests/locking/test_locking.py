@@ -207,6 +207,7 @@ def test_a_file_edited_by_hand_is_told(site, preset, tmp_path):
     ("content", "reason"),
     [
         (None, "must exist"),
+        (b"", "mapping|empty|nothing"),
         (b"\xff\xfe", "UTF-8"),
         (b"version: 2\nplugins: []\ndistributions: {}\npresets: {}\n", "version"),
         (b"version: 1\nplugins: []\ndistributions: {}\npresets: {}\nmore: 1\n", "more"),
