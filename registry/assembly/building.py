@@ -44,7 +44,7 @@ def build(
         num_classes: number of classes, background included. Other than the weights', the classifier stays fresh.
         image_shape: (height, width, 3) to fix the input's size.
         lock: path of a lock file that `registry.lock` wrote. Plugins, configuration and weights must then be the locked
-            ones: plugins are compared before they are imported, weights before they are parsed. None compares nothing.
+            ones: plugins are compared before they are imported, weights before they are read. None compares nothing.
         **overrides: values that replace the preset's: sections (`encoder={"output_stride": 8}`), dotted
             (`**{"encoder.output_stride": 8}`) or unambiguous keys (`output_stride=8`).
 

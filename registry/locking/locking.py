@@ -170,7 +170,7 @@ class Guard:
         weights: str | os.PathLike[str] | None,
         encoder_weights: str | os.PathLike[str] | None,
     ) -> None:
-        """Compare a preset before anything is built of it, and the weights before anything of them is parsed.
+        """Compare a preset before anything is built of it, and the weights before an array of them is read.
 
         Args:
             source: the preset, resolved.

@@ -1,4 +1,4 @@
-"""Which files weights lie in, and the SHA-256 of each: what a lock file states, compared before anything is parsed."""
+"""Which files weights lie in, and the SHA-256 of each: what a lock file states, compared before an array is read."""
 
 from __future__ import annotations
 
