@@ -1,9 +1,9 @@
 """Coverage-guided fuzzing of every parser of untrusted bytes, with atheris: `python fuzz.py SECONDS [PARSER…]`.
 
-libFuzzer changes the bytes so as to reach code that it has not reached before. Each parser gets a process of its own and
-its share of the seconds; the corpus is made by `corpus.py`, or kept in the folder that `FUZZ_CORPUS` names, where what
-was found stays for the next run. Whatever a parser raises beside a `RegistryError`, a crash, 4 GB of memory or half a
-minute for one input ends the run with the input that did it. Prints JSON.
+libFuzzer changes the bytes so as to reach code that it has not reached before. Each parser has a process of its own, forked
+after the imports, and its share of the seconds. The corpus is made by `corpus.py`; in the folder that `FUZZ_CORPUS` names,
+what was found stays for the next run. Whatever a parser raises beside a `RegistryError`, a crash, 4 GB of memory or half a
+minute for one input ends its turn, and the input that did it is kept. Prints JSON.
 """
 
 import json
@@ -11,105 +11,89 @@ import mmap
 import os
 import shutil
 import struct
-import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 LARGEST = 1 << 16
 """Bytes of an input, at most."""
 
 
-def serve(name, seconds, corpus_folder, counter):
-    """Fuzz one parser; counts inputs and bytes in a file that outlives the process."""
-    import warnings
-
+def fuzz(parser, folder, seconds, counts):
+    """Fuzz one parser until the time is over, which ends the process; counts inputs and bytes as it goes."""
     import atheris
 
-    with atheris.instrument_imports(include=["registry"], enable_loader_override=False):
-        from parsers import PARSERS
+    from registry.errors import RegistryError
 
-        from registry.errors import RegistryError
-
-    warnings.simplefilter("ignore")
-    parser = PARSERS[name]
-    with Path(counter).open("r+b") as file:
-        counts = mmap.mmap(file.fileno(), 16)
-    for number, seed in enumerate(parser.seeds()):
-        (Path(corpus_folder) / f"seed-{number}").write_bytes(seed)
-    scratch = Path(tempfile.mkdtemp())
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent)) / "x"
     tried = size = 0
 
     def one(data):
         nonlocal tried, size
         tried, size = tried + 1, size + len(data)
         struct.pack_into("<QQ", counts, 0, tried, size)
-        folder = scratch / "x"
-        folder.mkdir()
+        scratch.mkdir()
         try:
-            parser.read(data, folder)
+            parser.read(data, scratch)
         except (RegistryError, *parser.refusals):
             pass
         finally:
-            shutil.rmtree(folder)
+            shutil.rmtree(scratch)
 
-    options = [
+    limits = [
         f"-max_total_time={seconds}",
         f"-max_len={LARGEST}",
         "-rss_limit_mb=4096",
         "-timeout=30",
         "-seed=1",
     ]
-    atheris.Setup([sys.argv[0], corpus_folder, *options, f"-artifact_prefix={corpus_folder}/"], one)
+    atheris.Setup([sys.argv[0], str(folder), *limits, f"-artifact_prefix={folder}/"], one)
     atheris.Fuzz()
 
 
-def run(seconds, names=None):
-    """Inputs, bytes and defects.
+def turn(parser, folder, seconds):
+    """Let a child fuzz one parser.
 
-    Args:
-        seconds: of all parsers together.
-        names: parsers; None takes all.
+    Returns:
+        Inputs, bytes, and the end of what the child said if it found something.
     """
-    from parsers import PARSERS
-
-    names = list(names or PARSERS)
-    result = {"parsers": len(names), "inputs": 0, "bytes": 0, "defects": []}
-    kept = os.environ.get("FUZZ_CORPUS")
-    for name in names:
-        with tempfile.TemporaryDirectory() as scratch:
-            word = "".join(letter if letter.isalnum() else "_" for letter in name)
-            folder = Path(kept or scratch) / word
-            folder.mkdir(parents=True, exist_ok=True)
-            counter = Path(scratch) / "counter"
-            counter.write_bytes(bytes(16))
-            share = max(1, seconds // len(names))
-            arguments = [sys.executable, __file__, "--serve", name, str(share), str(folder), str(counter)]
-            child = subprocess.run(
-                arguments,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-                env=os.environ | {"TMPDIR": scratch},
-            )
-            tried, size = struct.unpack("<QQ", counter.read_bytes())
-            result["inputs"] += tried
-            result["bytes"] += size
-            print(f"{name}: {tried:,} inputs, {size:,} bytes", file=sys.stderr, flush=True)
-            if child.returncode:
-                result["defects"].append(
-                    {"parser": name, "status": child.returncode, "end": child.stderr[-3000:]}
-                )
-    return result
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(parser.seeds()):
+        (folder / f"seed-{number}").write_bytes(seed)
+    counts, said = mmap.mmap(-1, 16), folder.with_suffix(".log")
+    child = os.fork()
+    if not child:
+        log = os.open(said, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        fuzz(parser, folder, seconds, counts)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    tried, size = struct.unpack("<QQ", counts)
+    return tried, size, said.read_text(errors="replace")[-3000:] if status else None
 
 
 def main():
     """Fuzz, print what came of it."""
-    if sys.argv[1] == "--serve":
-        serve(*sys.argv[2:])
-        return 0
-    result = run(int(sys.argv[1]), sys.argv[2:])
+    import atheris
+
+    with atheris.instrument_imports(include=["registry"], enable_loader_override=False):
+        from parsers import PARSERS
+
+    warnings.simplefilter("ignore")
+    seconds, names = int(sys.argv[1]), sys.argv[2:] or list(PARSERS)
+    result = {"parsers": len(names), "inputs": 0, "bytes": 0, "defects": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = Path(os.environ.get("FUZZ_CORPUS", scratch))
+        for name in names:
+            folder = kept / "".join(letter if letter.isalnum() else "_" for letter in name)
+            tried, size, found = turn(PARSERS[name], folder, max(1, seconds // len(names)))
+            print(f"{name}: {tried:,} inputs, {size:,} bytes", file=sys.stderr, flush=True)
+            result["inputs"] += tried
+            result["bytes"] += size
+            if found is not None:
+                result["defects"].append({"parser": name, "end": found})
     print(json.dumps(result, indent=1))
     return len(result["defects"]) > 0
 
