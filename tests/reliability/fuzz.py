@@ -61,6 +61,8 @@ def turn(parser, folder, seconds):
     folder.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(parser.seeds()):
         (folder / f"seed-{number}").write_bytes(seed)
+        with tempfile.TemporaryDirectory() as first:  # what a parser imports when it is first called
+            parser.read(seed, Path(first))
     counts, said = mmap.mmap(-1, 16), folder.with_suffix(".log")
     child = os.fork()
     if not child:
