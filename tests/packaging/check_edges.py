@@ -80,7 +80,7 @@ def main() -> None:
             mask = registry.Segmenter(path).segment(images[0])
             agreeing = np.mean(mask == before[0].argmax(-1))
             assert agreeing > (0.999 if quantization == "float32" else 0.5), (quantization, agreeing)
-    model.compile("sgd", model.loss or "mse")
+    model.compile("sgd", "mse")
     loss = model.fit(images, np.zeros_like(before), verbose=0).history["loss"][0]
     assert np.isfinite(loss)
     print("carried a model all the way")

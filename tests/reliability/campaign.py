@@ -73,43 +73,41 @@ def killed(kills):
 def main():
     """Run it, print the table."""
     tenth = 10 if "--short" in sys.argv else 1
-    rows, defects = [], []
+    defects = []
+
+    def row(what, figure):
+        print(f"| {what} | {figure} |", flush=True)
+
+    print("| | |\n|---|---|")
     drawn = generated.run(1000 // tenth)
     defects += drawn["defects"]
-    rows.append(
-        (
-            "bad inputs generated",
-            f"{drawn['inputs']:,} for {drawn['parsers']} parsers ({drawn['bytes']:,} bytes)",
-        )
+    row(
+        "bad inputs generated",
+        f"{drawn['inputs']:,} for {drawn['parsers']} parsers ({drawn['bytes']:,} bytes)",
     )
-    rows.append(("… refused by an error of ours / harmless", f"{drawn['refused']:,} / {drawn['read']:,}"))
+    row("… refused by an error of ours / harmless", f"{drawn['refused']:,} / {drawn['read']:,}")
     fine, classes = by_hand()
-    rows.append(("classes of malice made by hand, refused", f"{fine} of {classes}"))
+    row("classes of malice made by hand, refused", f"{fine} of {classes}")
     if importlib.util.find_spec("atheris"):
         fuzzed = fuzz(1200 // tenth)
         defects += fuzzed["defects"]
-        rows.append(
-            ("fuzzed under guidance of coverage", f"{fuzzed['inputs']:,} inputs, {fuzzed['bytes']:,} bytes")
-        )
+        row("fuzzed under guidance of coverage", f"{fuzzed['inputs']:,} inputs, {fuzzed['bytes']:,} bytes")
     else:
-        rows.append(("fuzzed under guidance of coverage", "left out: pip install 'atrous[fuzz]'"))
+        row("fuzzed under guidance of coverage", "left out: pip install 'atrous[fuzz]'")
     injected = 0
     for name, inject in FAULTS.items():
         folder = scratch_folder()
         count = inject(folder)
         shutil.rmtree(folder)
         injected += count
-        rows.append((f"faults injected and survived: {name}", f"{count:,}"))
+        row(f"faults injected and survived: {name}", f"{count:,}")
     models = killed(20 // tenth)
     injected += models["killed"]
-    rows.append(("faults injected and survived: killed in save and export", f"{models['killed']:,}"))
-    rows.append(("faults injected and survived, in all", f"{injected:,}"))
-    rows.append(("files half-written", f"{len(models['half_written'])}"))
-    rows.append(("same seed, same bytes of .tflite and saved preset", "yes" if models["same"] else "NO"))
-    rows.append(("crashes, and errors that are not ours", f"{len(defects)}"))
-    print("| | |\n|---|---|")
-    for what, figure in rows:
-        print(f"| {what} | {figure} |")
+    row("faults injected and survived: killed in save and export", f"{models['killed']:,}")
+    row("faults injected and survived, in all", f"{injected:,}")
+    row("files half-written", f"{len(models['half_written'])}")
+    row("same seed, same bytes of .tflite and saved preset", "yes" if models["same"] else "NO")
+    row("crashes, and errors that are not ours", f"{len(defects)}")
     print(*(json.dumps(defect) for defect in defects), sep="\n", file=sys.stderr)
     return bool(defects or models["half_written"] or not models["same"] or fine < classes)
 
