@@ -18,6 +18,7 @@ from small_networks import SMALL_PRESET, randomize
 
 import registry
 from registry.errors import RegistryError, RegistryWarning
+from registry.weights.opening import open_weights
 
 SHOWN = (
     "tensorflow",
@@ -58,11 +59,10 @@ def main() -> None:
         np.testing.assert_array_equal(
             registry.load_model(folder / "model.keras").predict(images, verbose=0), before
         )
-        again = registry.build(folder / "saved", weights=folder / "x.weights.h5")
-        np.testing.assert_array_equal(again.predict(images, verbose=0), before)
-        (folder / "x.weights.h5").write_bytes((folder / "x.weights.h5").read_bytes()[:3000])
+        (folder / "half.weights.h5").write_bytes((folder / "x.weights.h5").read_bytes()[:3000])
+        assert open_weights(folder / "x.weights.h5").arrays
         try:
-            registry.build(folder / "saved", weights=folder / "x.weights.h5")
+            open_weights(folder / "half.weights.h5")
         except RegistryError:
             pass
         else:

@@ -2,7 +2,7 @@
 
 libFuzzer changes the bytes so as to reach code that it has not reached before. Each parser has a process of its own, forked
 after the imports, and its share of the seconds. The corpus is made by `corpus.py`; in the folder that `FUZZ_CORPUS` names,
-what was found stays for the next run. Whatever a parser raises beside a `RegistryError`, a crash, 4 GB of memory or half a
+what was found stays for the next run. Whatever a parser raises beside a `RegistryError`, a crash, 6 GB of memory or half a
 minute for one input ends its turn, and the input that did it is kept. Prints JSON.
 """
 
@@ -44,7 +44,7 @@ def fuzz(parser, folder, seconds, counts):
     limits = [
         f"-max_total_time={seconds}",
         f"-max_len={LARGEST}",
-        "-rss_limit_mb=4096",
+        "-rss_limit_mb=6144",
         "-timeout=30",
         "-seed=1",
     ]

@@ -55,6 +55,14 @@ def entry(**changes):
     return corpus.entries([(b"", b"\x08\x01"), (b"conv/weights", value)])
 
 
+def heap(*, length, number=0):
+    """Keras's older file, whose heap of texts has a first piece of that number and length."""
+    data = bytearray(corpus.old_h5())
+    place = data.index(b"GCOL\x01\0\0\0") + 16
+    data[place : place + 16] = struct.pack("<HHIQ", number, 0, 0, length)
+    return bytes(data)
+
+
 BOMB = b"a: &a [x, x, x, x, x, x, x, x]\n" + b"".join(
     b"%c: &%c [*%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c]\n" % (c, c, *[c - 1] * 8)
     for c in range(ord("b"), ord("k"))
@@ -84,6 +92,16 @@ CASES = {
         "version",
     ),
     "a lock with a short hash": ("lock file (YAML)", corpus.LOCK.replace(b"59df06", b"", 1), "config_sha256"),
+    "a heap of texts that is walked without end": (
+        "Keras weights, older (HDF5)",
+        heap(length=0),
+        "heap of texts",
+    ),
+    "a heap of texts with a length that wraps around": (
+        "Keras weights, older (HDF5)",
+        heap(length=(1 << 64) - 16, number=1),
+        "heap of texts",
+    ),
     "KerasHub's description of something else": (
         "KerasHub preset (JSON)",
         b'{"class_name": "Gemma"}',
