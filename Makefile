@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-fast lint types imports presets format docs schema demo benchmarks wheel-check check clean
+.PHONY: help setup test test-fast lint types imports presets format docs schema demo benchmarks faults fuzz matrix wheel-check check clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,16 @@ demo: ## preset → .tflite → a segmented photograph, in ./atrous-demo
 
 benchmarks: ## compare with other libraries, in environments of their own; report in build/benchmarks
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+faults: ## the whole campaign against faults, counted: the table of docs/reliability.md
+	$(BIN)/python tests/reliability/campaign.py
+
+FUZZ_SECONDS ?= 3600
+fuzz: ## fuzz every parser of untrusted bytes for an hour; FUZZ_CORPUS=folder keeps what it finds
+	$(BIN)/python tests/reliability/fuzz.py $(FUZZ_SECONDS)
+
+matrix: ## carry a model all the way at every edge of the supported versions
+	.ci/matrix 3.11 3.12 3.13
 
 wheel-check: ## sdist → wheel → clean environment, away from the repository
 	.ci/run wheel

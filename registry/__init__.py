@@ -37,6 +37,7 @@ _HOMES = {
     "beam_segment": "registry.batch",
     "build": "registry.assembly",
     "build_encoder": "registry.assembly",
+    "check_lock": "registry.locking",
     "convert": "registry.assembly",
     "describe": "registry.catalog",
     "evaluate": "registry.evaluation",
@@ -50,6 +51,7 @@ _HOMES = {
     "list_recipes": "registry.catalog",
     "load": "registry.loading",
     "load_model": "registry.assembly",
+    "lock": "registry.locking",
     "preset_schema": "registry.catalog",
     "quantize": "registry.quantization",
     "recipe_schema": "registry.catalog",
@@ -57,6 +59,7 @@ _HOMES = {
     "save_preset": "registry.assembly",
     "segment_files": "registry.batch",
     "train": "registry.training",
+    "verify_plugins": "registry.discovery",
 }
 
 __all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - the keys are strings
@@ -88,6 +91,7 @@ if TYPE_CHECKING:
     from registry.discovery import list_architectures as list_architectures
     from registry.discovery import list_encoders as list_encoders
     from registry.discovery import list_plugins as list_plugins
+    from registry.discovery import verify_plugins as verify_plugins
     from registry.errors import RegistryError as RegistryError
     from registry.errors import RegistryWarning as RegistryWarning
     from registry.evaluation import Evaluation as Evaluation
@@ -95,6 +99,8 @@ if TYPE_CHECKING:
     from registry.exporting import export as export
     from registry.hookspecs import hookimpl as hookimpl
     from registry.loading import load as load
+    from registry.locking import check_lock as check_lock
+    from registry.locking import lock as lock
     from registry.pyramid import EncoderSpec as EncoderSpec
     from registry.pyramid import Normalization as Normalization
     from registry.quantization import quantize as quantize

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -118,9 +119,9 @@ def appear(complete: Path, target: Path) -> None:
     _flush_folder(target.parent)
 
 
-def is_out_of_space(error: OSError) -> bool:
+def is_out_of_space(error: BaseException) -> bool:
     """Whether a write failed because there is no room: on the disk, in the user's share, or in the largest file."""
-    return error.errno in _OUT_OF_SPACE
+    return _out_of_space(error) is not None
 
 
 def check_output_path(path: str | os.PathLike[str], *, suffixes: tuple[str, ...] = ()) -> None:
@@ -238,14 +239,31 @@ def _first_names(folder: Path) -> str:
 def _naming_a_full_disk(target: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if is_out_of_space(error):
-            raise OutputPathError(
-                "the disk must have room for the whole output",
-                received=f"{target}: {error.strerror}",
-                repair="free some space or write somewhere else",
-            ) from error
-        raise
+    except Exception as error:
+        cause = _out_of_space(error)
+        if cause is None:
+            raise
+        raise OutputPathError(
+            "the disk must have room for the whole output",
+            received=f"{target}: {os.strerror(cause)}",
+            repair="free some space or write somewhere else",
+        ) from error
+
+
+def _out_of_space(error: BaseException | None) -> int | None:
+    """The number of the system's refusal behind an error.
+
+    A library that fails to write fails again when it closes the file, with an error of another kind (HDF5 does), or
+    has the number in its text alone.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
+            return error.errno
+        stated = re.search(r"errno = (\d+)", str(error))
+        if stated is not None and int(stated[1]) in _OUT_OF_SPACE:
+            return int(stated[1])
+        error = error.__context__
+    return None
 
 
 def _create_temporary(target: Path, *, folder: bool = False) -> Path:

@@ -17,6 +17,8 @@ Every message states the rule, the value received and the repair::
     │   ├── UnknownRecipeError           no preset root holds a recipe of that name
     │   ├── DuplicatePresetError         two files claim one name
     │   └── ConfigError                  a value breaks the schema; says file, line and column
+    ├── LockError                        a lock file cannot be read or written, or lacks what is asked for
+    │   └── LockDriftError               what is here is not what was locked
     ├── ModelError                       an argument or an input does not fit the architecture
     ├── WeightsError                     weights cannot be used
     │   ├── WeightsUnavailableError      the handle could not be fetched
@@ -52,6 +54,8 @@ __all__ = [
     "EnvironmentUnsupportedError",
     "ExportError",
     "ImageError",
+    "LockDriftError",
+    "LockError",
     "ModelError",
     "ModelFileError",
     "OutputPathError",
@@ -152,6 +156,23 @@ class DuplicatePresetError(CatalogError):
 
 class ConfigError(CatalogError, ValueError):
     """A value in a preset breaks the schema; the message has file, line and column."""
+
+
+class LockError(RegistryError):
+    """A lock file cannot be read or written, or does not have what is asked for."""
+
+
+class LockDriftError(LockError):
+    """What is here is not what was locked; each difference is named, and nothing was built.
+
+    Args:
+        rule, received, repair: as in `RegistryError`.
+        drifts: every difference, with `what`, `locked`, `found` and `repair`.
+    """
+
+    def __init__(self, rule: str, *, received: object, repair: str, drifts: Iterable[object] = ()) -> None:
+        super().__init__(rule, received=received, repair=repair)
+        self.drifts = tuple(drifts)
 
 
 class ModelError(RegistryError, ValueError):

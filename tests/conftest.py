@@ -6,10 +6,16 @@ import os
 import random
 
 import pytest
+from hypothesis import settings
 from small_networks import SMALL_PRESET
 
 # Read by the C++ side of TensorFlow when it is first imported: test output stays readable.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# The same examples in every run of CI, and no limit in seconds, which a busy machine would break.
+settings.register_profile("ci", derandomize=True, deadline=None, database=None)
+settings.register_profile("here", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 @pytest.hookimpl(trylast=True)

@@ -11,6 +11,7 @@ from registry.assembly.pretrained import load_encoder_weights, load_weights
 from registry.assembly.segmenter import assemble
 from registry.catalog import PresetLike
 from registry.errors import ModelError
+from registry.locking import Guard
 from registry.models.base import Backbone, ImageSegmenter, RegistryModel
 from registry.weights import keras_hub
 from registry.weights.handles import is_handle
@@ -26,6 +27,7 @@ def build(
     encoder_weights: str | os.PathLike[str] | None = "default",
     num_classes: int | None = None,
     image_shape: Sequence[int | None] | None = None,
+    lock: str | os.PathLike[str] | None = None,
     **overrides: Any,
 ) -> ImageSegmenter:
     """Build a segmentation model.
@@ -41,6 +43,8 @@ def build(
             a handle or a path loads the encoder alone, and no weights of the whole model.
         num_classes: number of classes, background included. Other than the weights', the classifier stays fresh.
         image_shape: (height, width, 3) to fix the input's size.
+        lock: path of a lock file that `registry.lock` wrote. Plugins, configuration and weights must then be the locked
+            ones: plugins are compared before they are imported, weights before they are read. None compares nothing.
         **overrides: values that replace the preset's: sections (`encoder={"output_stride": 8}`), dotted
             (`**{"encoder.output_stride": 8}`) or unambiguous keys (`output_stride=8`).
 
@@ -56,6 +60,7 @@ def build(
         PyramidContractError, SegmenterContractError: one of them did not deliver what it promised.
         ModelError: the parts do not fit together, or `weights` and `encoder_weights` are both named.
         WeightsError: the weights cannot be fetched, read or assigned; nothing is loaded half.
+        LockError: the lock file does not have this preset, or (`LockDriftError`) says something else of it.
     """
     return _build(
         preset,
@@ -64,6 +69,7 @@ def build(
         encoder_weights=encoder_weights,
         num_classes=num_classes,
         image_shape=image_shape,
+        lock=lock,
         **overrides,
     )
 
@@ -76,14 +82,18 @@ def _build(
     encoder_weights: str | os.PathLike[str] | None = "default",
     num_classes: int | None = None,
     image_shape: Sequence[int | None] | None = None,
+    lock: str | os.PathLike[str] | None = None,
     **overrides: Any,
 ) -> ImageSegmenter:
+    guard = None if lock is None else Guard(lock, preset)
     if num_classes is not None:
         overrides["num_classes"] = num_classes
     if image_shape is not None:
         overrides["input.image_shape"] = list(image_shape)
     wants_own = weights == "default" and encoder_weights in ("default", None)
     source = find_source(preset, overrides, weights=wants_own)
+    if guard is not None:
+        guard.check(source, weights, encoder_weights)
     if trained and wants_own and source.weights("segmentation") is None:
         raise ModelError(
             "a model that is ready for use needs weights of the whole model, and this preset names none",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.atomic import is_out_of_space
 from registry.batch.items import Item
 from registry.batch.report import Outcome
 from registry.batch.results import Look, Results
@@ -26,7 +26,6 @@ _HELPERS = 2
 """Threads that decode, and threads that write: Pillow works outside of Python's lock."""
 _WINDOW = 4
 """Images that are decoded ahead, and images that wait to be written."""
-_OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
 def run_pipeline(items: Iterable[Item], segment: Segment, results: Results, look: Look) -> Iterator[Outcome]:
@@ -85,12 +84,11 @@ def _outcome(item: Item, written: Future[dict[str, Any]] | RegistryError) -> Out
             raise written
         return Outcome(item.key, item.source, summary=written.result())
     except RegistryError as error:
-        cause = error.__cause__
-        if isinstance(error, OutputPathError) and getattr(cause, "errno", None) in _OUT_OF_SPACE:
+        if isinstance(error, OutputPathError) and is_out_of_space(error):
             raise
         return Outcome(item.key, item.source, error=str(error))
     except OSError as error:  # a folder of the results that cannot be made
-        if error.errno in _OUT_OF_SPACE:
+        if is_out_of_space(error):
             raise OutputPathError(
                 "the disk must have room for the results",
                 received=f"{item.key}: {error.strerror}",

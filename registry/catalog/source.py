@@ -29,7 +29,7 @@ MAX_BYTES = 1 << 20
 # libyaml is some ten times faster; both give the same events with the same marks.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NON_PRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_FIRST_KEYS = {"preset": "encoder", "recipe": "preset"}
+_FIRST_KEYS = {"preset": "encoder", "recipe": "preset", "lock": "version"}
 _CONTAINER_TAGS = {
     yaml.MappingStartEvent: "tag:yaml.org,2002:map",
     yaml.SequenceStartEvent: "tag:yaml.org,2002:seq",

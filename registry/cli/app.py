@@ -17,6 +17,7 @@ from registry.cli import (
     doctor,
     evaluate,
     inspect,
+    lock,
     models,
     plugins,
     predict,
@@ -77,6 +78,7 @@ def _options(
 for _group in (
     catalog,
     plugins,
+    lock,
     authoring,
     cache,
     data,

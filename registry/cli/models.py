@@ -14,6 +14,7 @@ from registry.cli.guard import GuardedCommand
 from registry.cli.options import (
     EncoderWeightsOption,
     JsonOption,
+    LockOption,
     SetOption,
     WeightsOption,
     parse_overrides,
@@ -65,6 +66,7 @@ def build(
         str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Fix the input size of the graph.")
     ] = None,
     overrides: SetOption = None,
+    lock: LockOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -87,7 +89,7 @@ def build(
     values = parse_overrides(overrides, own_options=True)
     if output is not None:
         _check_output(output)
-    resolve_first(preset, values)
+    resolve_first(preset, values, lock)
     with working():
         model = registry.build(
             preset,
@@ -95,6 +97,7 @@ def build(
             encoder_weights=parse_weights(encoder_weights),
             num_classes=num_classes,
             image_shape=None if size is None else (*size, 3),
+            lock=lock,
             **values,
         )
         if output is not None and output.suffix:
@@ -158,6 +161,7 @@ def export(
     weights: WeightsOption = _DEFAULT_WEIGHTS,
     encoder_weights: EncoderWeightsOption = _DEFAULT_WEIGHTS,
     overrides: SetOption = None,
+    lock: LockOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Export a preset or a saved model as .tflite.
@@ -175,9 +179,9 @@ def export(
     check_output_path(output, suffixes=(".tflite",))
     options: dict[str, Any] = {} if calibration_limit is None else {"calibration_limit": calibration_limit}
     if Path(source).suffix.lower() != ".keras":
-        resolve_first(source, values)
+        resolve_first(source, values, lock)
     with working():
-        model = _load_or_build(source, weights, encoder_weights, values)
+        model = _load_or_build(source, weights, encoder_weights, values, lock)
         reports = registry.export(
             model,
             output,
@@ -208,22 +212,33 @@ def _check_output(output: Path) -> None:
         check_output_folder(output)
 
 
-def resolve_first(preset: str, overrides: dict[str, Any]) -> Any:
+def resolve_first(preset: str, overrides: dict[str, Any], lock: Path | None = None) -> Any:
     """Find what is wrong with a preset before TensorFlow is imported, which takes seconds.
+
+    Args:
+        preset: name, path or handle.
+        overrides: values to change.
+        lock: a lock file, whose plugins must be those that are installed.
 
     Returns:
         The resolved preset; None for a handle or a folder of another kind, which only building opens.
     """
     import registry
     from registry.catalog import is_saved_preset
+    from registry.locking import Guard
     from registry.weights.handles import is_handle
 
+    if lock is not None:
+        # Resolving imports a plugin: whose code that is comes first.
+        Guard(lock, preset)
     if is_handle(preset) or (Path(preset).is_dir() and not is_saved_preset(preset)):
         return None
     return registry.describe(preset, **overrides)
 
 
-def _load_or_build(source: str, weights: str, encoder_weights: str, overrides: dict[str, Any]) -> Any:
+def _load_or_build(
+    source: str, weights: str, encoder_weights: str, overrides: dict[str, Any], lock: Path | None
+) -> Any:
     import registry
 
     if Path(source).suffix.lower() != ".keras":
@@ -231,11 +246,12 @@ def _load_or_build(source: str, weights: str, encoder_weights: str, overrides: d
             source,
             weights=parse_weights(weights),
             encoder_weights=parse_weights(encoder_weights),
+            lock=lock,
             **overrides,
         )
-    if overrides or (weights, encoder_weights) != (_DEFAULT_WEIGHTS, _DEFAULT_WEIGHTS):
+    if overrides or lock or (weights, encoder_weights) != (_DEFAULT_WEIGHTS, _DEFAULT_WEIGHTS):
         raise typer.BadParameter(
-            "--weights, --encoder-weights and --set are for presets; a .keras file has its own"
+            "--weights, --encoder-weights, --set and --lock are for presets; a .keras file has its own"
         )
     return registry.load_model(source)
 

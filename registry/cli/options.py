@@ -15,6 +15,7 @@ from registry.errors import ModelError
 __all__ = [
     "EncoderWeightsOption",
     "JsonOption",
+    "LockOption",
     "SetOption",
     "WeightsOption",
     "parse_overrides",
@@ -46,6 +47,15 @@ EncoderWeightsOption = Annotated[
         "--encoder-weights",
         metavar="default|none|NAME|HANDLE|PATH",
         help="Load the encoder alone: one of its weight sources by name (imagenet), a handle, or a local path.",
+    ),
+]
+
+LockOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--lock",
+        metavar="FILE",
+        help="Build what that lock file states, or fail: `atrous lock` writes it.",
     ),
 ]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from registry.cli.console import print_json, print_table, say
-from registry.cli.guard import GuardedCommand
+from registry.cli.guard import EXIT_WRONG_INPUT, GuardedCommand
 from registry.cli.options import JsonOption
 
 __all__ = ["register"]
@@ -15,20 +15,36 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.command("plugins", cls=GuardedCommand, epilog="\b\nExample:\n  atrous plugins --json")(plugins)
+    app.command(
+        "plugins",
+        cls=GuardedCommand,
+        epilog="\b\nExamples:\n  atrous plugins --json\n  atrous plugins --verify",
+    )(plugins)
     app.command("encoders", cls=GuardedCommand, epilog="\b\nExample:\n  atrous encoders 'resnet*'")(encoders)
     app.command(
         "architectures", cls=GuardedCommand, epilog="\b\nExample:\n  atrous architectures 'deeplab*'"
     )(architectures)
 
 
-def plugins(as_json: JsonOption = False) -> None:
+def plugins(
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Hold each distribution's files against its RECORD; 1 where something differs."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """List the installed plugins and how they stand.
 
     With --json: {"plugins": [{"kind": ..., "name": ..., "distribution": ..., "status": ..., ...}, ...]}.
+    With --verify: {"distributions": [{"distribution": ..., "status": ..., "changed": [path, ...], ...}, ...]}.
     """
     import registry
 
+    if verify:
+        _verify(as_json)
+        return
     records = registry.list_plugins()
     if as_json:
         print_json({"plugins": [record.to_dict() for record in records]})
@@ -48,6 +64,30 @@ def plugins(as_json: JsonOption = False) -> None:
             for record in records
         ),
     )
+
+
+def _verify(as_json: bool) -> None:
+    import registry
+
+    results = registry.verify_plugins()
+    if as_json:
+        print_json({"distributions": [result.to_dict() for result in results]})
+    else:
+        print_table(
+            ("distribution", "version", "status", "plugins", "findings"),
+            (
+                (
+                    result.distribution,
+                    result.version,
+                    result.status,
+                    len(result.plugins),
+                    "\n".join(result.findings),
+                )
+                for result in results
+            ),
+        )
+    if any(result.status == "changed" for result in results):
+        raise typer.Exit(EXIT_WRONG_INPUT)
 
 
 def encoders(

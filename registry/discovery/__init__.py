@@ -26,6 +26,7 @@ from registry.discovery.records import (
     PresetRoot,
 )
 from registry.discovery.specs import default_channels, default_levels
+from registry.discovery.verification import VerifiedDistribution, verify_plugins
 from registry.errors import (
     BlockedPluginError,
     BrokenPluginError,
@@ -46,6 +47,7 @@ __all__ = [
     "LoadedStore",
     "PluginRecord",
     "PresetRoot",
+    "VerifiedDistribution",
     "architecture_names",
     "find_encoder",
     "host_is_installed",
@@ -58,6 +60,7 @@ __all__ = [
     "preset_roots",
     "reset",
     "store_schemes",
+    "verify_plugins",
 ]
 
 # Reentrant, since a plugin may ask for another one while it is being imported.

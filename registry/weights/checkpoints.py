@@ -81,7 +81,7 @@ def read_checkpoint(prefix: Path) -> dict[str, list[StoredArray]]:
         table = dict(_table(index))
         shards = _shard_files(prefix, table.pop("", b""))
         entries = {name: _entry(value) for name, value in table.items()}
-        return {
+        arrays = {
             name: [_stored(index, name, entry, shards)]
             for name, entry in entries.items()
             if entry.dtype != _STRING and not entry.sliced
@@ -90,6 +90,9 @@ def read_checkpoint(prefix: Path) -> dict[str, list[StoredArray]]:
         raise
     except Exception as error:  # damage surfaces as IndexError, ValueError, struct.error, OSError, …
         raise _malformed(index, f"{type(error).__name__}: {error}") from error
+    if not arrays:
+        raise _malformed(index, "it holds no array")
+    return arrays
 
 
 def _table(index: Path) -> Iterator[tuple[str, bytes]]:
@@ -134,6 +137,8 @@ def _block(index: Path, content: bytes, handle: tuple[int, int]) -> Iterator[tup
         raise _malformed(index, "the checksum of a block is wrong")
     (restarts,) = struct.unpack("<I", data[-4:])
     end = size - 4 - 4 * restarts
+    if end < 0:
+        raise _malformed(index, "a block claims more restarts than it has room for")
     place, key = 0, b""
     while place < end:
         shared, place = _varint(data, place)

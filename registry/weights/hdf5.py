@@ -17,8 +17,18 @@ import numpy as np
 
 from registry.errors import WeightsError, WeightsFormatError
 from registry.weights.arrays import StoredArray
+from registry.weights.hdf5_heaps import endless_heap
 
-__all__ = ["Malformed", "check_file", "check_links", "follow", "reading", "stored_dataset", "text_attribute"]
+__all__ = [
+    "Malformed",
+    "attribute",
+    "check_file",
+    "check_links",
+    "follow",
+    "reading",
+    "stored_dataset",
+    "text_attribute",
+]
 
 # Makes a format's own error from the file and what is wrong with it.
 Malformed = Callable[[Path, str], WeightsFormatError]
@@ -37,12 +47,19 @@ _FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})
 def reading(path: Path, malformed: Malformed) -> Iterator[Any]:
     """Yield the opened file; whatever a damaged one raises becomes the format's error."""
     try:
+        _check_heaps(path, malformed)
         with h5py.File(path, "r") as file:
             yield file
     except WeightsError:
         raise
     except Exception as error:  # damage surfaces as any of OSError, KeyError, RuntimeError, ValueError, …
         raise malformed(path, f"{type(error).__name__}: {error}") from error
+
+
+def _check_heaps(path: Path, malformed: Malformed) -> None:
+    heap = endless_heap(path)
+    if heap is not None:
+        raise malformed(path, f"the pieces of its heap of texts at byte {heap} do not add up")
 
 
 def check_links(path: Path, group: Any, malformed: Malformed) -> None:
@@ -96,13 +113,22 @@ def check_file(path: Path, malformed: Malformed) -> None:
             raise malformed(path, f"its arrays claim {total:,} bytes, more than the file can hold")
 
 
+def attribute(path: Path, group: Any, name: str, malformed: Malformed) -> Any:
+    """An attribute of a group, of bounded size.
+
+    Raises:
+        WeightsFormatError: it is larger.
+    """
+    if group.attrs.get_id(name).get_storage_size() > _LARGEST_ATTRIBUTE:
+        raise malformed(path, f"the attribute {name!r} is larger than {_LARGEST_ATTRIBUTE:,} bytes")
+    return group.attrs[name]
+
+
 def text_attribute(path: Path, group: Any, name: str, malformed: Malformed) -> str | None:
     """A text that is an attribute of a group, of bounded size; None if there is none."""
     if name not in group.attrs:
         return None
-    if group.attrs.get_id(name).get_storage_size() > _LARGEST_ATTRIBUTE:
-        raise malformed(path, f"the attribute {name!r} is larger than {_LARGEST_ATTRIBUTE:,} bytes")
-    value = group.attrs[name]
+    value = attribute(path, group, name, malformed)
     text = value.decode("utf-8") if isinstance(value, bytes) else value
     if not isinstance(text, str) or len(text) > _LARGEST_ATTRIBUTE:
         raise malformed(path, f"the attribute {name!r} is no text, or too long")

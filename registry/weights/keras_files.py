@@ -15,7 +15,7 @@ import h5py
 
 from registry.errors import WeightsFormatError
 from registry.weights.arrays import StoredArray
-from registry.weights.hdf5 import check_links, follow, reading, stored_dataset
+from registry.weights.hdf5 import attribute, check_links, follow, reading, stored_dataset
 
 __all__ = ["read_keras_file"]
 
@@ -40,7 +40,7 @@ def read_keras_file(path: Path) -> dict[str, list[StoredArray]]:
     """
     with reading(path, _malformed) as file:
         root = follow(path, file, _MODEL, _malformed) or file
-        if _names(root, "layer_names"):
+        if _names(path, root, "layer_names"):
             return _by_attributes(path, root)
         if follow(path, file, _LAYERS, _malformed) is not None:
             return _by_groups(path, file)
@@ -49,7 +49,7 @@ def read_keras_file(path: Path) -> dict[str, list[StoredArray]]:
 
 def _by_attributes(path: Path, root: Any) -> dict[str, list[StoredArray]]:
     arrays: dict[str, list[StoredArray]] = {}
-    for layer in (*_names(root, "layer_names"), _MODEL_S_OWN):
+    for layer in (*_names(path, root, "layer_names"), _MODEL_S_OWN):
         group = follow(path, root, layer, _malformed)
         if group is None and layer == _MODEL_S_OWN:  # absent from older files
             continue
@@ -58,7 +58,7 @@ def _by_attributes(path: Path, root: Any) -> dict[str, list[StoredArray]]:
         if layer in arrays:
             raise _malformed(path, f"the layer {layer!r} is listed twice")
         held = []
-        for weight in _names(group, "weight_names"):
+        for weight in _names(path, group, "weight_names"):
             dataset = follow(path, group, weight, _malformed)
             if not isinstance(dataset, h5py.Dataset):
                 raise _malformed(path, f"the array {weight!r} of layer {layer!r} is listed but absent")
@@ -67,14 +67,14 @@ def _by_attributes(path: Path, root: Any) -> dict[str, list[StoredArray]]:
     return {layer: held for layer, held in arrays.items() if held}
 
 
-def _names(group: Any, attribute: str) -> list[str]:
+def _names(path: Path, group: Any, key: str) -> list[str]:
     """A list of texts; one that exceeds HDF5's 64 KiB is spread over `layer_names0`, `layer_names1` and so on."""
-    if attribute in group.attrs:
-        parts = [group.attrs[attribute]]
+    if key in group.attrs:
+        parts = [attribute(path, group, key, _malformed)]
     else:
         parts = []
-        while f"{attribute}{len(parts)}" in group.attrs:
-            parts.append(group.attrs[f"{attribute}{len(parts)}"])
+        while (part := f"{key}{len(parts)}") in group.attrs:
+            parts.append(attribute(path, group, part, _malformed))
     return [name.decode() if isinstance(name, bytes) else str(name) for part in parts for name in part]
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ __all__ = ["KerasHubPreset", "is_preset_directory", "open_preset", "preset_files
 _WEIGHTS, _SHARDS = "model.weights.h5", "model.weights.json"
 _TASK, _TASK_WEIGHTS = "task.json", "task.weights.h5"
 _IMAGE_CONVERTER = "image_converter.json"
+# A description takes some kilobytes, the list of a large model's shards less than one megabyte.
+_LARGEST_JSON = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,16 @@ class KerasHubPreset:
             return {}
         return _merged([self.directory / _TASK_WEIGHTS], skip="optimizer/")
 
+    def files(self) -> list[Path]:
+        """Every file of the directory that says what the model is or holds its arrays.
+
+        Raises:
+            WeightsFormatError: the list of the shards is broken.
+        """
+        names = ("config.json", _TASK, _TASK_WEIGHTS, _IMAGE_CONVERTER, _SHARDS)
+        found = [path for name in names if (path := self.directory / name).is_file()]
+        return [*found, *self._weight_files()]
+
     def _weight_files(self) -> list[Path]:
         single = self.directory / _WEIGHTS
         if single.is_file():
@@ -80,10 +93,11 @@ class KerasHubPreset:
         if not isinstance(weight_map, Mapping):
             raise _malformed(self.directory / _SHARDS, "it has no `weight_map`")
         names: set[str] = set()
-        for value in weight_map.values():
-            names.update([value] if isinstance(value, str) else value)
+        with _as_it_is_written(self.directory / _SHARDS):
+            for value in weight_map.values():
+                names.update([value] if isinstance(value, str) else value)
         for name in names:
-            if Path(name).name != name:
+            if not isinstance(name, str) or Path(name).name != name:
                 raise _malformed(
                     self.directory / _SHARDS, f"it names {name!r}, which is not a file beside it"
                 )
@@ -98,7 +112,10 @@ class KerasHubPreset:
         Raises:
             WeightsFormatError: the directory does not describe a DeepLabV3 model.
         """
-        config = self._backbone_config("DeepLabV3Backbone")
+        with _as_it_is_written(self.directory / "config.json"):
+            return self._preset_mapping(encoder, self._backbone_config("DeepLabV3Backbone"))
+
+    def _preset_mapping(self, encoder: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
         low_level = config.get("low_level_feature_key")
         architecture: dict[str, Any] = {
             "name": "deeplab_v3_plus" if low_level else "deeplab_v3",
@@ -267,9 +284,20 @@ def _read_weights(path: Path, skip: str) -> tuple[dict[str, str], list[tuple[str
     return names, variables
 
 
+@contextmanager
+def _as_it_is_written(path: Path) -> Iterator[None]:
+    """Say of a description with other keys or types than KerasHub's that it is damaged."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _malformed(path, f"{type(error).__name__}: {error}") from error
+
+
 def _read_json(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            # One byte more than allowed is cut off, and then no JSON.
+            content = json.loads(file.read(_LARGEST_JSON).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise _malformed(path, str(error)) from error
     if not isinstance(content, Mapping):

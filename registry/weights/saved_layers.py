@@ -95,7 +95,7 @@ def read_header(path: Path, metadata: Mapping[str, str] | None) -> Header | None
     try:
         stated = json.loads(text)
         header = Header(str(stated["name"]), int(stated["version"]))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise WeightsFormatError(
             f"the metadata {_MARK!r} of a .safetensors file are JSON with `name` and `version`",
             received=f"{path}: {text[:200]}",

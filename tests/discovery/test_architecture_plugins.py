@@ -20,6 +20,7 @@ from registry.errors import (
     RegistryWarning,
     UnknownPluginError,
 )
+from registry.sketch import Block, SketchArguments
 
 HEAD = """
 from pydantic import BaseModel
@@ -113,6 +114,47 @@ def test_an_architecture_without_that_hook_knows_no_names(site: Site):
     install(site, head())
     config = resolve(preset()).config.architecture
     assert discovery.load_architecture("head").convert_weights(config, {"backbone.a": [1]}) is None
+
+
+SKETCHER = """
+from registry.sketch import Block
+
+@hookimpl
+def registry_sketch_segmenter(architecture, config, arguments):
+    if config.width == 1:
+        return [Block(name="a", title="a", inputs=("b",)), Block(name="b", title="b", inputs=("P3",))]
+    if config.width == 2:
+        return ["a block"]
+    return [
+        Block(name="a", title="a", inputs=(config.key,), stride=arguments.strides[config.key], channels=config.width),
+        Block(name="b", title=architecture, inputs=("a", "P1"), kind="classifier", channels=arguments.num_classes),
+    ]
+"""
+
+
+def test_hook_registry_sketch_segmenter_says_what_there_is(site: Site):
+    arguments = SketchArguments(
+        strides={"P1": 2, "P3": 8},
+        channels={"P1": 4, "P3": 8},
+        output_stride=16,
+        num_classes=5,
+        size=(64, 64),
+    )
+    install(site, head("[spec()]", BUILDER, SKETCHER))
+    loaded = discovery.load_architecture("head")
+
+    def sketch(width: int) -> tuple[Block, ...] | None:
+        config = resolve(preset(width=width)).config.architecture
+        assert isinstance(config, ArchitectureConfig)
+        return loaded.sketch(config, arguments)
+
+    first, last = sketch(4) or ()
+    assert (first.inputs, first.stride, first.channels) == (("P3",), 8, 4)
+    assert (last.title, last.inputs, last.channels) == ("head", ("a", "P1"), 5)
+    with pytest.raises(BrokenPluginError, match="block 'a' reads b"):
+        sketch(1)
+    with pytest.raises(BrokenPluginError, match=r"registry\.sketch\.Block"):
+        sketch(2)
 
 
 def test_a_module_may_serve_several_names_and_both_groups(site: Site):

@@ -22,6 +22,7 @@ import registry
 from registry import discovery, hookspecs
 from registry.architecture import ArchitectureSpec
 from registry.catalog import resolve
+from registry.diagram import assembly_diagram
 from registry.errors import WeightsUnavailableError
 from registry.pyramid import EncoderSpec
 from registry.stores import patience
@@ -152,6 +153,7 @@ def test_the_architecture_of_the_guide_builds(site: Site):
     }
     model = registry.build(preset, weights=None)
     assert model(np.zeros((1, 64, 96, 3), np.float32)).shape == (1, 64, 96, 3)
+    assert "3×3 convolution" in assembly_diagram(resolve(preset))
 
 
 class ClientError(Exception):

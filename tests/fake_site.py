@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib
 import textwrap
 from pathlib import Path
@@ -65,3 +67,26 @@ class Site:
         """Install the distribution `registry-<name>` 1.0 with one plugin of that source."""
         module = f"registry_{name}"
         self.install(f"registry-{name}", {name: module}, modules={module: source})
+
+    def record(self, distribution: str, version: str, *names: str) -> Path:
+        """Write RECORD, as pip leaves it, for these files and folders of the site; without names, for all.
+
+        Args:
+            distribution: name of an installed distribution.
+            version: its version.
+            names: what belongs to it, beside its `.dist-info`.
+        """
+        info = self.folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        tops = [self.folder / name for name in names] or [self.folder]
+        files = sorted(
+            {path for top in (info, *tops) for path in ([top] if top.is_file() else top.rglob("*"))}
+        )
+        lines = []
+        for path in files:
+            if path.is_file() and path.name != "RECORD":
+                digest = base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).rstrip(b"=")
+                place = path.relative_to(self.folder).as_posix()
+                lines.append(f"{place},sha256={digest.decode()},{path.stat().st_size}")
+        record = info / "RECORD"
+        record.write_text("\n".join([*lines, f"{info.name}/RECORD,,", ""]))
+        return record
