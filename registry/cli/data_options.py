@@ -25,6 +25,7 @@ __all__ = [
     "SplitOption",
     "data_source",
     "data_sources",
+    "scored_source",
 ]
 
 # As in registry.config.data, which a command's help must not import; a test holds them equal.
@@ -127,6 +128,33 @@ def data_sources(
     if root is not None or split is not None or options:
         raise typer.BadParameter("--root, --split and --option are for --reader; a recipe has its own")
     return _by_recipe(recipe, part or "all")
+
+
+def scored_source(
+    recipe: str | None,
+    part: str | None,
+    reader: str | None,
+    root: str | None,
+    split: str | None,
+    options: Sequence[str] | None,
+) -> DataSource:
+    """What the options name; of a recipe without a part, what finished models are scored on.
+
+    Takes what `data_source` takes, and raises what it raises.
+    """
+    if recipe is None or part is not None:
+        return data_source(recipe, part, reader, root, split, options)
+    sections = data_sources(recipe, None, reader, root, split, options)
+    section = sections.get("test") or sections.get("validation")
+    if section is None:
+        from registry.errors import DataError
+
+        raise DataError(
+            "a recipe must have images that a model was not trained on",
+            received=f"{recipe}: neither data.test nor data.validation",
+            repair="add one of them, or say --part train",
+        )
+    return section
 
 
 def _by_recipe(recipe: str, part: str) -> dict[str, DataSource]:

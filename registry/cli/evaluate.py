@@ -18,8 +18,7 @@ from registry.cli.data_options import (
     ReaderOptionsOption,
     RootOption,
     SplitOption,
-    data_source,
-    data_sources,
+    scored_source,
 )
 from registry.cli.guard import GuardedCommand
 from registry.cli.models import resolve_first
@@ -31,7 +30,6 @@ from registry.cli.options import (
     parse_size,
     parse_weights,
 )
-from registry.errors import DataError
 
 if TYPE_CHECKING:
     from registry.config import DataSource
@@ -140,7 +138,7 @@ def evaluate(
         "window": parse_size(window, "--window"),
         "stride": parse_size(stride, "--stride"),
     }
-    section = _data_section(data, part, reader, root, split, option)
+    section = scored_source(data, part, reader, root, split, option)
     classes = _classes_of_presets(sources, changes)
     images = None
     if classes is not None or getattr(section, "num_classes", 0) is not None:
@@ -204,28 +202,6 @@ def _parse_scales(text: str | None) -> tuple[float, ...]:
         raise typer.BadParameter(
             f"--scales needs numbers with commas, e.g. 0.5,1,1.5; got {text!r}"
         ) from None
-
-
-def _data_section(
-    recipe: str | None,
-    part: str | None,
-    reader: str | None,
-    root: str | None,
-    split: str | None,
-    options: Sequence[str] | None,
-) -> DataSource:
-    """What the options name; of a recipe without a part, what finished models are scored on."""
-    if recipe is None or part is not None:
-        return data_source(recipe, part, reader, root, split, options)
-    sections = data_sources(recipe, None, reader, root, split, options)
-    section = sections.get("test") or sections.get("validation")
-    if section is None:
-        raise DataError(
-            "a recipe must have images that a model was not trained on",
-            received=f"{recipe}: neither data.test nor data.validation",
-            repair="add one of them, or say --part train",
-        )
-    return section
 
 
 def _open(

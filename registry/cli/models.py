@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from registry.atomic import atomic_path, check_output_folder, check_output_path
 from registry.cli.completion import complete_preset, complete_source
 from registry.cli.console import print_json, working
+from registry.cli.data_options import (
+    DataOption,
+    DataRootOption,
+    PartOption,
+    ReaderOption,
+    ReaderOptionsOption,
+    RootOption,
+    SplitOption,
+    scored_source,
+)
 from registry.cli.guard import GuardedCommand
 from registry.cli.options import (
     EncoderWeightsOption,
@@ -22,12 +32,17 @@ from registry.cli.options import (
     parse_weights,
 )
 
+if TYPE_CHECKING:
+    from registry.config import DataSource
+    from registry.data import AnnotatedImages
+
 __all__ = ["register", "resolve_first"]
 
 # As in registry.exporting.modes, whose room imports TensorFlow; a test holds them equal.
 Quantization = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
 InputDtype = Literal["float32", "uint8", "int8"]
 OutputKind = Literal["logits", "probabilities", "mask"]
+CalibrationMethod = Literal["min_max", "percentile", "mse"]
 
 _DEFAULT_WEIGHTS = "default"
 
@@ -46,6 +61,7 @@ def register(app: typer.Typer) -> None:
         epilog="\b\nExamples:\n"
         "  atrous export deeplab_v3_plus_resnet50_pascalvoc model.tflite --size 512x768\n"
         "  atrous export model.keras model.tflite --quantization int8 --calibration photos/\n"
+        "  atrous export model.keras model.tflite --quantization int8 --calibration photos/ --data my_recipe.yaml\n"
         "  atrous export model.keras masks.tflite --output-kind mask --size 256 --size 512",
     )(export)
 
@@ -137,6 +153,19 @@ def export(
     calibration_limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Use at most so many of them.  [default: 200]")
     ] = None,
+    calibration_method: Annotated[
+        CalibrationMethod,
+        typer.Option(
+            help="How int8 chooses ranges: of all values, of all but the rarest, or of least error."
+        ),
+    ] = "min_max",
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER",
+            help="A layer that stays in floating point, or a pattern with * and ?. Repeatable.",
+        ),
+    ] = None,
     input_dtype: Annotated[
         InputDtype | None,
         typer.Option(help="Type of the input; uint8 for int8 and int16x8, else float32, if left out."),
@@ -158,6 +187,16 @@ def export(
             help="Write OUTPUT.report.html and .json beside the file: operations, delegates, latency, masks.",
         ),
     ] = True,
+    data: DataOption = None,
+    part: PartOption = None,
+    reader: ReaderOption = None,
+    root: RootOption = None,
+    split: SplitOption = None,
+    option: ReaderOptionsOption = None,
+    data_root: DataRootOption = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Score on the first N annotated images.")
+    ] = None,
     weights: WeightsOption = _DEFAULT_WEIGHTS,
     encoder_weights: EncoderWeightsOption = _DEFAULT_WEIGHTS,
     overrides: SetOption = None,
@@ -166,7 +205,8 @@ def export(
 ) -> None:
     """Export a preset or a saved model as .tflite.
 
-    The file is run and compared with the model before it gets its name.
+    The file is run and compared with the model before it gets its name; with annotated images (--data, or --reader),
+    their mean IoU is compared, too.
 
     With --json: the export report, as registry.export(...).to_dict(); where --size is repeated,
     {"reports": [...]}.
@@ -178,6 +218,9 @@ def export(
     values = parse_overrides(overrides, own_options=True)
     check_output_path(output, suffixes=(".tflite",))
     options: dict[str, Any] = {} if calibration_limit is None else {"calibration_limit": calibration_limit}
+    scored = (
+        None if data is None and reader is None else scored_source(data, part, reader, root, split, option)
+    )
     if Path(source).suffix.lower() != ".keras":
         resolve_first(source, values, lock)
     with working():
@@ -188,9 +231,13 @@ def export(
             size=extents,
             quantization=quantization,
             calibration=calibration,
+            calibration_method=calibration_method,
+            exclude=tuple(exclude or ()),
             input_dtype=input_dtype,
             output=output_kind,
             mask_before_upsampling=mask_before_upsampling,
+            annotated=None if scored is None else _opened(scored, model, data_root),
+            annotated_limit=limit,
             write_report=report,
             progress=False if as_json else None,
             **options,
@@ -203,6 +250,12 @@ def export(
         typer.echo("\n\n".join(str(one) for one in several))
         for one in several if report else ():
             typer.echo(f"report   {one.path.with_suffix('.report.html')}")
+
+
+def _opened(section: DataSource, model: Any, data_root: Path | None) -> AnnotatedImages:
+    from registry.data import open_data
+
+    return open_data(section, num_classes=int(model.outputs[0].shape[-1]), data_root=data_root)
 
 
 def _check_output(output: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ExportReport", "ParityReport", "TensorReport"]
+__all__ = ["AccuracyReport", "ExportReport", "ParityReport", "TensorReport"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,28 @@ class ParityReport:
 
 
 @dataclass(frozen=True)
+class AccuracyReport:
+    """Mean IoU of the file beside that of the Keras model, on the same annotated images.
+
+    Args:
+        dataset: name of the data set.
+        images: how many of its images were segmented.
+        model_mean_iou: of the Keras model, 0…1.
+        mean_iou: of the file, 0…1.
+    """
+
+    dataset: str
+    images: int
+    model_mean_iou: float
+    mean_iou: float
+
+    @property
+    def difference(self) -> float:
+        """What the file gains; negative where it loses."""
+        return self.mean_iou - self.model_mean_iou
+
+
+@dataclass(frozen=True)
 class ExportReport:
     """A `.tflite` file, described and compared.
 
@@ -76,6 +98,10 @@ class ExportReport:
             the last upsampling comes first.
         calibration_images: number of images that the ranges were measured on; 0 in uncalibrated modes.
         rewrites: exact rewrite → how often it applied on the way to the inference form.
+        calibration_method: how the ranges were chosen, `min_max`, `percentile` or `mse`; None in uncalibrated modes and
+            for models that brought their ranges along.
+        float_layers: layers that stayed in floating point.
+        accuracy: mean IoU on annotated images, if there were any.
     """
 
     path: Path
@@ -89,6 +115,9 @@ class ExportReport:
     output_stride: tuple[int, int] = (1, 1)
     calibration_images: int = 0
     rewrites: Mapping[str, int] = field(default_factory=dict)
+    calibration_method: str | None = None
+    float_layers: tuple[str, ...] = ()
+    accuracy: AccuracyReport | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready content."""
@@ -106,8 +135,10 @@ class ExportReport:
         operations = ", ".join(f"{name} {count}" for name, count in sorted(self.operations.items()))
         parity = self.parity
         calibrated = f", calibrated on {self.calibration_images} images" if self.calibration_images else ""
+        if calibrated and self.calibration_method not in (None, "min_max"):
+            calibrated += f" ({self.calibration_method})"
         return "\n".join(
-            (
+            [
                 f"{self.path}  {self.size_bytes / 1e6:.1f} MB, {self.quantization}{calibrated}",
                 f"  input       {input_shape} {self.input.dtype}, {self.input.meaning}",
                 f"  output      {output_shape} {self.output.dtype}, {self.output.meaning}",
@@ -115,5 +146,14 @@ class ExportReport:
                 f"  parity      max |Δ| {parity.max_abs:.2e} ({parity.relative:.1e} σ), mean |Δ| {parity.mean_abs:.2e}",
                 f"  masks       {parity.mask_agreement:.4%} of pixels agree, {parity.mask_differences} differ "
                 f"({parity.images} images)",
-            )
+                *([f"  float       {', '.join(self.float_layers)}"] if self.float_layers else []),
+                *([f"  mean IoU    {_told(self.accuracy)}"] if self.accuracy else []),
+            ]
         )
+
+
+def _told(accuracy: AccuracyReport) -> str:
+    return (
+        f"{accuracy.mean_iou:.4f}, {100 * accuracy.difference:+.2f} points to the Keras model "
+        f"({accuracy.images} images of {accuracy.dataset})"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, overload
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from registry.atomic import atomic_path, check_output_path
 from registry.backend import require_keras_model
 from registry.calibration import DEFAULT_LIMIT, calibration_images
-from registry.errors import CalibrationError, ExportError
+from registry.data import AnnotatedImages
+from registry.exporting.accuracy import measure_accuracy
 from registry.exporting.composition import require_mode
 from registry.exporting.conversion import convert
 from registry.exporting.evidence import report_base, write_evidence
@@ -32,6 +33,12 @@ from registry.exporting.modes import (
 from registry.exporting.operations import count_operations, require_fast_operations
 from registry.exporting.parity import compare, probe_images
 from registry.exporting.report import ExportReport, TensorReport
+from registry.exporting.rounding import (
+    CalibrationMethod,
+    Rounding,
+    require_calibration,
+    resolve_rounding,
+)
 from registry.exporting.serving import ServingGraph, make_reference, make_serving_graph
 from registry.exporting.sizes import requested_sizes, sized_path
 from registry.exporting.trial import require_runnable
@@ -58,6 +65,9 @@ class _Request:
     input_dtype: InputDtype
     output: OutputKind
     mask_before_upsampling: bool
+    rounding: Rounding | None
+    annotated: AnnotatedImages | None
+    annotated_limit: int | None
 
 
 @overload
@@ -69,9 +79,13 @@ def export(
     quantization: Quantization = "float32",
     calibration: Any = None,
     calibration_limit: int = DEFAULT_LIMIT,
+    calibration_method: CalibrationMethod = "min_max",
+    exclude: Sequence[str] = (),
     input_dtype: InputDtype | None = None,
     output: OutputKind = "logits",
     mask_before_upsampling: bool = False,
+    annotated: AnnotatedImages | None = None,
+    annotated_limit: int | None = None,
     write_report: bool = False,
     progress: Progress = None,
 ) -> ExportReport: ...
@@ -86,9 +100,13 @@ def export(
     quantization: Quantization = "float32",
     calibration: Any = None,
     calibration_limit: int = DEFAULT_LIMIT,
+    calibration_method: CalibrationMethod = "min_max",
+    exclude: Sequence[str] = (),
     input_dtype: InputDtype | None = None,
     output: OutputKind = "logits",
     mask_before_upsampling: bool = False,
+    annotated: AnnotatedImages | None = None,
+    annotated_limit: int | None = None,
     write_report: bool = False,
     progress: Progress = None,
 ) -> list[ExportReport]: ...
@@ -102,9 +120,13 @@ def export(
     quantization: Quantization = "float32",
     calibration: Any = None,
     calibration_limit: int = DEFAULT_LIMIT,
+    calibration_method: CalibrationMethod = "min_max",
+    exclude: Sequence[str] = (),
     input_dtype: InputDtype | None = None,
     output: OutputKind = "logits",
     mask_before_upsampling: bool = False,
+    annotated: AnnotatedImages | None = None,
+    annotated_limit: int | None = None,
     write_report: bool = False,
     progress: Progress = None,
 ) -> ExportReport | list[ExportReport]:
@@ -126,6 +148,11 @@ def export(
         calibration: images that show `int8` and `int16x8` which values occur: a folder, a list of paths, a
             `tf.data.Dataset`, an array (N, height, width, 3) or a list of arrays, RGB pixels in 0…255 of any size.
         calibration_limit: largest number of them to use; evenly spaced ones of more.
+        calibration_method: how `int8` chooses the ranges of activations: `min_max`, all values, as the converter does;
+            `percentile`, all but the rarest 0.01 %; `mse`, the range of the smallest error. Other than `min_max`, and
+            `exclude`, go by way of `registry.quantize`, and take segmenters of atrous.
+        exclude: layers of the inference form that stay in floating point in `int8`; names, or patterns
+            with `*` and `?`. The report's error per layer says which lose most.
         input_dtype: `float32`, `uint8` (pixels as they are) or `int8` (pixels less 128); None takes `uint8` for
             `int8` and `int16x8`, `float32` for the others.
         output: `logits`; `probabilities`, the softmax of them (the sigmoid for one class, or if the model has one); or
@@ -133,6 +160,9 @@ def export(
             the model's end counts for `probabilities` only.
         mask_before_upsampling: decide on classes at the logits' stride and repeat them, instead of upsampling the
             logits first: cheaper, with coarser edges. The report has the difference.
+        annotated: images with masks, for instance of `registry.data.open_data`, on which the file's mean IoU is
+            measured beside the Keras model's; it is in the report.
+        annotated_limit: the first so many of them; None takes all.
         write_report: also write what is known about each file beside it, `<name>.report.json` and a page with pictures,
             `<name>.report.html`: operations, delegates, latency, masks of both models, error per layer.
         progress: None shows progress in a terminal; True or False always or never; a callable is given
@@ -143,6 +173,8 @@ def export(
 
     Raises:
         ModelError: `model` or another argument does not fit.
+        QuantizationError: a layer cannot be rounded (with `calibration_method` or `exclude`).
+        DataError, ImageError: an annotated image cannot be read, or there is none.
         ExportError: the calibration images would spoil the file, the model does not convert, or the file is not what
             it should be; nothing is written.
         OutputPathError: `path` cannot be written.
@@ -158,13 +190,14 @@ def export(
         for suffix in (".json", ".html") if write_report else ():
             base = report_base(target)
             check_output_path(base.with_name(base.name + suffix))
-    _require_calibration(model, mode, calibration)
-    request = _Request(model, mode, dtype, kind, mask_before_upsampling)
+    rounding = resolve_rounding(model, mode, calibration_method, exclude)
+    require_calibration(model, mode, calibration)
+    request = _Request(model, mode, dtype, kind, mask_before_upsampling, rounding, annotated, annotated_limit)
     images = [
         None if calibration is None else calibration_images(calibration, pair, limit=calibration_limit)
         for pair in sizes
     ]
-    steps = sum(_STEPS + (0 if chosen is None else len(chosen)) for chosen in images)
+    steps = sum(_steps(request, chosen) for chosen in images)
     reports = []
     with ExitStack() as files:
         temporaries = [files.enter_context(atomic_path(target)) for target in targets]
@@ -172,6 +205,10 @@ def export(
         for pair, target, temporary, chosen in zip(sizes, targets, temporaries, images, strict=True):
             content, report = _make(request, pair, target, chosen, announce)
             temporary.write_bytes(content)
+            if annotated is not None:
+                announce("measuring mean IoU")
+                found = measure_accuracy(model, temporary, annotated, pair, annotated_limit)
+                report = replace(report, accuracy=found)
             reports.append(report)
     if write_report:
         for pair, chosen, report in zip(sizes, images, reports, strict=True):
@@ -179,45 +216,13 @@ def export(
     return reports if several else reports[0]
 
 
-def _require_calibration(model: Any, mode: Mode, calibration: Any) -> None:
-    if isinstance(model, QuantizedSegmenter):
-        _require_own_mode(model, mode, calibration)
-    elif mode.calibrated and calibration is None:
-        raise CalibrationError(
-            f"mode {mode.name!r} needs images, to measure which values occur",
-            received="no `calibration`",
-            repair="calibration='photos/' (about a hundred images like those that the model will see), a list of "
-            "paths, a tf.data.Dataset, or an array (N, height, width, 3); 'dynamic' and 'float16' need none",
-        )
-    if not mode.calibrated and calibration is not None:
-        raise ExportError(
-            f"mode {mode.name!r} measures nothing, so `calibration` would be ignored",
-            received=f"calibration and quantization={mode.name!r}",
-            repair="quantization='int8', or leave `calibration` out",
-        )
-
-
-def _require_own_mode(model: QuantizedSegmenter, mode: Mode, calibration: Any) -> None:
-    """A model that rounds says itself to what; with 16 bits, the converter still wants to measure."""
-    scheme = model.placement.config.scheme
-    if mode.name != scheme:
-        raise ExportError(
-            "a quantized model is exported as what it rounds to",
-            received=f"quantization={mode.name!r} for a model of scheme {scheme!r}",
-            repair=f"quantization={scheme!r}, or export the model in floating point that it was made of",
-        )
-    if scheme == "int8" and calibration is not None:
-        raise ExportError(
-            "a quantized model has ranges of its own, so `calibration` would be ignored",
-            received="calibration",
-            repair="leave it out; registry.quantize measured the ranges, and training went on with them",
-        )
-    if scheme == "int16x8" and calibration is None:
-        raise CalibrationError(
-            "the converter measures the ranges of 16 bits on images",
-            received="no `calibration`",
-            repair="calibration='photos/', as for a model in floating point",
-        )
+def _steps(request: _Request, images: NDArray[np.uint8] | None) -> int:
+    """Steps that are announced for one file."""
+    steps = _STEPS + (request.annotated is not None)
+    if images is None:
+        return steps
+    # The converter looks at each image, unless the model that rounds tells it all ranges.
+    return steps + (len(images) if request.rounding is None else request.rounding.steps(len(images)))
 
 
 def _make(
@@ -228,15 +233,19 @@ def _make(
     announce: Callable[[str], None],
 ) -> tuple[bytes, ExportReport]:
     """One file: its bytes, converted and checked, and the report on it."""
+    model = request.model
+    if request.rounding is not None and images is not None:
+        model = request.rounding.apply(model, images, announce)
     announce("tracing the graph")
-    serving = _serving(request, size, mode=request.mode, input_dtype=request.input_dtype)
+    serving = _serving(request, size, model=model, mode=request.mode, input_dtype=request.input_dtype)
     announce("converting to TFLite")
+    has_ranges = isinstance(model, QuantizedSegmenter) and request.mode.name == "int8"
     content = convert(
         serving,
         mode=request.mode,
         input_dtype=request.input_dtype,
         output=request.output,
-        images=images,
+        images=None if has_ranges else images,
         announce=announce,
     )
     if serving.float_layers:
@@ -271,7 +280,13 @@ def _make(
         output_stride=serving.stride,
         calibration_images=0 if images is None else len(images),
         rewrites={name: count for name, count in serving.rewrites.items() if count},
+        calibration_method=_method(request) if images is not None else None,
+        float_layers=tuple(sorted(serving.float_layers)),
     )
+
+
+def _method(request: _Request) -> str:
+    return "min_max" if request.rounding is None else request.rounding.measuring.method
 
 
 def _metadata(request: _Request, size: tuple[int, int], serving: ServingGraph) -> SegmenterMetadata:
@@ -294,7 +309,7 @@ def _write_evidence(
 
     def float_content() -> bytes:
         mode, _ = resolve_mode("float32", None)
-        serving = _serving(request, size, mode=mode, input_dtype="float32")
+        serving = _serving(request, size, model=request.model, mode=mode, input_dtype="float32")
         return convert(
             serving,
             mode=mode,
@@ -318,10 +333,10 @@ def _compared_images(images: NDArray[np.uint8] | None, size: tuple[int, int]) ->
 
 
 def _serving(
-    request: _Request, size: tuple[int, int], *, mode: Mode, input_dtype: InputDtype
+    request: _Request, size: tuple[int, int], *, model: Any, mode: Mode, input_dtype: InputDtype
 ) -> ServingGraph:
     return make_serving_graph(
-        request.model,
+        model,
         size,
         mode=mode,
         input_dtype=input_dtype,

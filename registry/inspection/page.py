@@ -86,6 +86,9 @@ def _tiles(report: Report) -> Markup:
     agreement = ((report.export or {}).get("parity") or {}).get("mask_agreement")
     if agreement is not None:
         tiles.append(tile(f"{agreement:.2%}", "of mask pixels agree"))
+    accuracy = (report.export or {}).get("accuracy")
+    if accuracy:
+        tiles.append(tile(f"{accuracy['mean_iou']:.4f}", "mean IoU of the file"))
     if report.latency:
         tiles.append(tile(f"{report.latency.measurements[0].median_ms:.1f} ms", "median run"))
     return element("div", *tiles, class_="tiles")
@@ -144,6 +147,13 @@ def _parity(export: Mapping[str, Any] | None) -> Iterator[Markup]:
     if not export or not export.get("parity"):
         return
     rows = [(key.replace("_", " "), _number(value)) for key, value in export["parity"].items()]
+    accuracy = export.get("accuracy")
+    if accuracy:
+        rows += [
+            ("mean IoU of the file", f"{accuracy['mean_iou']:.4f}"),
+            ("mean IoU of the Keras model", f"{accuracy['model_mean_iou']:.4f}"),
+            ("measured on", f"{accuracy['images']} images of {accuracy['dataset']}"),
+        ]
     yield section(
         "Compared with the Keras model",
         element("div", table(("", ""), rows, numbers=(1,)), class_="narrow"),

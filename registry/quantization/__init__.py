@@ -12,8 +12,18 @@
     baking        a quantized segmenter → a plain graph with fixed ranges, for the converter
 """
 
-from registry.quantization.quantizing import calibrated, quantize, quantized
+from registry.quantization.quantizing import calibrated, calibration_steps, quantize, quantized
 from registry.quantization.rules import Fixed, Own, Same, Steps
 from registry.quantization.segmenter import QuantizedSegmenter
 
-__all__ = ["Fixed", "Own", "QuantizedSegmenter", "Same", "Steps", "calibrated", "quantize", "quantized"]
+__all__ = [
+    "Fixed",
+    "Own",
+    "QuantizedSegmenter",
+    "Same",
+    "Steps",
+    "calibrated",
+    "calibration_steps",
+    "quantize",
+    "quantized",
+]

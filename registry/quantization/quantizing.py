@@ -21,7 +21,7 @@ from registry.quantization.calibration import calibrate
 from registry.quantization.rules import Rules
 from registry.quantization.segmenter import QuantizedSegmenter
 
-__all__ = ["calibrated", "quantize", "quantized"]
+__all__ = ["calibrated", "calibration_steps", "quantize", "quantized"]
 
 _BATCH = 4
 """Images that are looked at together in calibration."""
@@ -110,10 +110,14 @@ def calibrated(
     progress: Progress = None,
 ) -> None:
     """Measure the ranges of a quantized segmenter on images of one size, uint8 (N, height, width, 3)."""
-    batches = list(_batches(images))
+    with progress_display(progress, calibration_steps(len(images), config)) as announce:
+        calibrate(model, _batches(images), config, announce=announce)
+
+
+def calibration_steps(images: int, config: CalibrationConfig) -> int:
+    """Steps that `calibrated` announces for so many images."""
     passes = 1 if config.method == "min_max" else 2
-    with progress_display(progress, passes * len(batches)) as announce:
-        calibrate(model, batches, config, announce=announce)
+    return passes * -(-images // _BATCH)
 
 
 def _batches(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:

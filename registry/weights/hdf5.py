@@ -119,7 +119,9 @@ def attribute(path: Path, group: Any, name: str, malformed: Malformed) -> Any:
     Raises:
         WeightsFormatError: it is larger.
     """
-    if group.attrs.get_id(name).get_storage_size() > _LARGEST_ATTRIBUTE:
+    # Not by its size in the file, which h5py cannot tell of an empty one.
+    stored = group.attrs.get_id(name)
+    if _bytes_of(stored.shape or (), stored.dtype) > _LARGEST_ATTRIBUTE:
         raise malformed(path, f"the attribute {name!r} is larger than {_LARGEST_ATTRIBUTE:,} bytes")
     return group.attrs[name]
 

@@ -112,6 +112,7 @@ def test_build_passes_its_options_on(run, calls):
             "encoder_weights": "imagenet",
             "num_classes": 4,
             "image_shape": (32, 64, 3),
+            "lock": None,
             "encoder.output_stride": 8,
             "architecture.dilation_rates": [6, 12],
         },
@@ -150,7 +151,7 @@ def test_build_checks_its_output_before_it_builds(run, calls, output):
 def test_export_builds_a_preset(run, calls):
     result = run("export", "p", "m.tflite", "--size", "64x96", "--weights", "none", "--set", "a.b=1")
     assert result.exit_code == 0, result.stderr
-    assert calls["build"] == ("p", {"weights": None, "encoder_weights": "default", "a.b": 1})
+    assert calls["build"] == ("p", {"weights": None, "encoder_weights": "default", "lock": None, "a.b": 1})
     assert calls["export"]["size"] == (64, 96)
     assert result.stdout.startswith("report on m.tflite")
     assert json.loads(run("export", "p", "m.tflite", "--json").stdout) == {"path": "m.tflite"}
