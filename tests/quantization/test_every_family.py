@@ -1,0 +1,93 @@
+"""Every encoder family and every head, from a model that rounds over five steps of training to a file of integers."""
+
+import numpy as np
+import pytest
+from small_networks import randomize
+
+import registry
+from registry.backend import keras, tf
+from registry.inspection import inspect_model
+
+ENCODERS = [
+    ("resnet", "resnet_18"),
+    ("resnet", "resnet_vd_18"),
+    ("mobilenet", "mobilenet_v1_025"),
+    ("mobilenet", "mobilenet_v2_035"),
+    ("mobilenet", "mobilenet_v3_small_050_torch"),
+    ("mobilenet", "mobilenet_v4_conv_small_050"),
+    ("efficientnet", "efficientnet_b0"),
+    ("efficientnet", "efficientnet_lite0"),
+    ("xception", "xception_41"),
+    ("densenet", "densenet_121"),
+    ("cspnet", "csp_resnext_50"),
+    ("mit", "mit_b0"),
+    ("keras_applications", "mobilenet_v3_small"),
+    ("keras_applications", "convnext_tiny"),
+]
+HEADS = ["deeplab_v3", "deeplab_v3_plus", "lr_aspp", "fpn", "unet", "pspnet", "segformer"]
+SIZE = (64, 64)
+
+
+@pytest.fixture(autouse=True)
+def forget_graphs():
+    yield
+    keras.backend.clear_session()
+
+
+def train(model, images, steps=5):
+    """Steps of SGD on what the model says, with every other pixel of another class."""
+    labels = np.argmax(model.predict(images, verbose=0), -1)
+    labels[:, ::2] = 0
+    optimizer = keras.optimizers.SGD(1e-3)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    @tf.function
+    def step(pixels, classes):
+        with tf.GradientTape() as tape:
+            value = loss(classes, model(pixels, training=True))
+        gradients = tape.gradient(value, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return value
+
+    pixels = model.preprocessor(tf.constant(images, tf.float32)) if model.preprocessor else images
+    values = [float(step(pixels, labels)) for _ in range(steps)]
+    assert np.isfinite(values).all()
+    return values
+
+
+def check(preset, images, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = randomize(registry.build(preset, weights=None))
+    rounded = registry.quantize(model, calibration=images, size=SIZE, progress=False)
+    before = [variable.numpy() for variable in rounded.trainable_variables]
+    train(rounded, images)
+    after = [variable.numpy() for variable in rounded.trainable_variables]
+    assert any((one != other).any() for one, other in zip(before, after, strict=True))
+    report = registry.export(rounded, tmp_path / "m.tflite", size=SIZE, quantization="int8", progress=False)
+    assert not {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"} & set(report.operations)
+    floats = [part for part in inspect_model(report.path).operations if part.precision == "float"]
+    assert [f"{part.name} {part.layer}" for part in floats] == []
+    assert report.parity.mask_agreement > 0.97
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(("plugin", "variant"), ENCODERS)
+def test_every_family(plugin, variant, images, tmp_path):
+    preset = {
+        "encoder": {"plugin": plugin, "variant": variant},
+        "architecture": {"name": "fpn"},
+        "num_classes": 3,
+    }
+    check(preset, images, tmp_path)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head(head, images, tmp_path):
+    dilated = {"output_stride": 16} if head.startswith(("deeplab", "lr_aspp", "pspnet")) else {}
+    preset = {
+        "encoder": {"plugin": "mobilenet", "variant": "mobilenet_v2_035", **dilated},
+        "architecture": {"name": head},
+        "num_classes": 3,
+    }
+    check(preset, images, tmp_path)
