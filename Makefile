@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-fast lint types imports presets format docs schema demo benchmarks faults fuzz matrix wheel-check check clean
+.PHONY: help setup test test-fast lint types imports presets format docs schema demo benchmarks site faults fuzz matrix wheel-check check clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ demo: ## preset → .tflite → a segmented photograph, in ./atrous-demo
 
 benchmarks: ## compare with other libraries, in environments of their own; report in build/benchmarks
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+site: ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 faults: ## the whole campaign against faults, counted: the table of docs/reliability.md
 	$(BIN)/python tests/reliability/campaign.py
