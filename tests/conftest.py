@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import collections
 import copy
 import gc
 import os
@@ -18,8 +19,25 @@ settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    """Leave to the sweep what is the same code with other numbers; take long files first."""
+    _sample(items)
+    _slow_files_first(items)
+
+
+def _sample(items):
+    seen = collections.Counter()
+    for item in items:
+        marker = item.get_closest_marker("sampled")
+        if marker is not None:
+            test = item.nodeid.partition("[")[0]
+            if seen[test] % marker.args[0]:
+                item.add_marker(pytest.mark.sweep)
+            seen[test] += 1
+
+
+def _slow_files_first(items):
     """Files with slow tests first: one of them left for the end would keep one process busy and the other waiting."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)

@@ -49,14 +49,8 @@ def test_the_keras_hub_preset_has_keras_hubs_parameters():
     assert model.preprocessor.is_identity
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        # Those of ResNet-101 have more of the same blocks; the sweep takes them.
-        pytest.param(name, marks=pytest.mark.sweep if "resnet101" in name else pytest.mark.slow)
-        for name in registry.list_presets("deeplab_v3*resnet*_pascalvoc")
-    ],
-)
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("name", registry.list_presets("deeplab_v3*resnet*_pascalvoc"))
 def test_output_stride_decides_on_rates_and_changes_no_weight(name):
     """What every other preset builds and gives: test_preset_models."""
     model = registry.build(name, weights=None)

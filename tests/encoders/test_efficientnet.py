@@ -107,6 +107,7 @@ SOURCES = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("variant", "make", "builder", "size"), SOURCES)
 def test_equals_tf_keras_on_pixels(variant, make, builder, size, tmp_path, monkeypatch):
     path = tmp_path / "notop.h5"
@@ -207,6 +208,7 @@ def reduced(variant):
     return Architecture(**vars(architecture) | {"stem_filters": 8, "stages": stages})
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("output_stride", [16, 8])
 @pytest.mark.parametrize(
     "variant", ["efficientnet_b0", "efficientnet_v2_s", "efficientnet_lite0", "efficientnet_b0_symmetric"]

@@ -48,6 +48,7 @@ def kind(request):
     return small(block_type, pre_activation=pre_activation)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("multi_grid", [None, (1, 2, 4)], ids=["plain", "multi-grid"])
 @pytest.mark.parametrize("output_stride", [16, 8])
 def test_atrous_features_subsampled_equal_the_strided_ones(kind, output_stride, multi_grid):
@@ -81,14 +82,8 @@ def test_dilated_graphs_hold_the_same_weights(kind):
     assert shapes[0] == shapes[1] == shapes[2]
 
 
-@pytest.mark.parametrize(
-    "spec",
-    # Deeper ones have more of the same blocks; the sweep takes them.
-    [
-        pytest.param(spec, id=spec.name, marks=pytest.mark.sweep if spec.parameters > 30e6 else ())
-        for spec in NAMED
-    ],
-)
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("spec", NAMED, ids=lambda spec: spec.name)
 def test_named_variants_have_the_parameters_that_they_state(spec):
     inputs = keras.layers.Input((None, None, 3))
     pyramid = resnet_pyramid(inputs, architecture_of(spec.name, spec.options()), output_stride=32)

@@ -60,6 +60,7 @@ def test_the_runtime_runs_every_mode_and_output(trained_model, images, masks, tm
     json.dumps(report.to_dict())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("quantization", "input_dtype"),
     # Each mode's own is the matter of the test before.
@@ -96,6 +97,7 @@ def test_a_model_on_plain_pixels_reads_them_directly(binary_model, images, tmp_p
     assert "DEPTHWISE_CONV_2D" not in report.operations
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("quantization", ["float32", "int8", "int16x8"])
 def test_one_class_is_a_sigmoid_or_a_threshold(binary_model, images, tmp_path, quantization):
     wanted = binary_model(images.astype(np.float32), training=False).numpy()[..., 0]
@@ -133,6 +135,7 @@ def test_logits_are_what_comes_before_the_softmax(head, tmp_path):
     assert probabilities.operations["SOFTMAX"] == 1
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("quantization", list(MODES))
 def test_a_mask_before_upsampling_repeats_the_coarse_one(
     trained_model, images, masks, tmp_path, quantization
@@ -172,6 +175,7 @@ def test_atrous_kernels_stay_right_when_quantized(images, tmp_path, quantization
     assert "SPACE_TO_BATCH_ND" not in report.operations
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("quantization", ["float16", "dynamic", "int8", "int16x8"])
 def test_the_same_call_gives_the_same_bytes(trained_model, images, tmp_path, quantization):
     first = export(trained_model, tmp_path / "a.tflite", images, quantization)
