@@ -26,6 +26,7 @@ __all__ = [
     "check_output_folder",
     "check_output_path",
     "is_out_of_space",
+    "make_folder",
 ]
 
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -143,6 +144,23 @@ def check_output_path(path: str | os.PathLike[str], *, suffixes: tuple[str, ...]
         )
     _check_target(target)
     _create_temporary(target).unlink()
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder that several results are written into, if need be, and return it.
+
+    Raises:
+        OutputPathError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputPathError(
+            "the folder of the results must be one that can be made",
+            received=f"{folder}: {error.strerror}",
+            repair="choose another one",
+        ) from error
+    return folder
 
 
 def check_output_folder(path: str | os.PathLike[str], *, replace: bool = False) -> None:

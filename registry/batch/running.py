@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from registry.atomic import atomic_path
+from registry.atomic import atomic_path, make_folder
 from registry.batch.items import Item, find_items
 from registry.batch.pipeline import run_pipeline
 from registry.batch.report import BatchReport, Outcome
@@ -78,7 +78,7 @@ def segment_files(
             received=workers,
             repair="workers=2",
         )
-    folder = _made(Path(output))
+    folder = make_folder(Path(output))
     items = find_items(given, leaving_out=folder)
     tell = progress or (lambda what, number, total: None)
     tell("opening the model", 0, len(items))
@@ -166,18 +166,6 @@ def _look_of(
         )
     colors = model.palette if palette is None else palette
     return Look(labels=names, palette=tuple((int(r), int(g), int(b)) for r, g, b in colors))
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputPathError(
-            "the folder of the results must be creatable",
-            received=f"{folder}: {error.strerror}",
-            repair="choose another one",
-        ) from error
-    return folder
 
 
 def _dependence(model: Any, size: tuple[int, int] | None, look: Look, overlays: bool) -> dict[str, Any]:

@@ -8,14 +8,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from pathlib import Path
 from typing import Any
 
 import typer
 
-from registry.errors import OutputPathError
-
-__all__ = ["make_folder", "print_json", "print_table", "progress_bar", "say", "working"]
+__all__ = ["print_json", "print_table", "progress_bar", "say", "working"]
 
 _WIDTH_WHEN_PIPED = 160
 
@@ -44,22 +41,6 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     if not console.is_terminal:
         console.width = _WIDTH_WHEN_PIPED
     console.print(table)
-
-
-def make_folder(folder: Path) -> None:
-    """Create the folder that `--output` names, unless it is there.
-
-    Raises:
-        OutputPathError: it cannot be created.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputPathError(
-            "the folder of the results must be creatable",
-            received=f"{folder}: {error.strerror}",
-            repair="choose another one with --output",
-        ) from error
 
 
 @contextmanager

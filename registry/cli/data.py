@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from registry.atomic import atomic_path
+from registry.atomic import atomic_path, make_folder
 from registry.cli.completion import complete_labels, complete_recipe
-from registry.cli.console import make_folder, print_json, progress_bar, say
+from registry.cli.console import print_json, progress_bar, say
 from registry.cli.data_options import (
     DataRootOption,
     ReaderOption,

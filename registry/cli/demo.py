@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from registry.cli.console import make_folder, say, working
+from registry.atomic import make_folder
+from registry.cli.console import say, working
 from registry.cli.guard import GuardedCommand
 from registry.cli.predict import Model, print_segmentation, segment
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from registry.atomic import make_folder
 from registry.cli.completion import complete_source
 from registry.cli.console import print_json, print_table, say, working
 from registry.cli.data_options import (
@@ -226,8 +227,6 @@ def _folders(sources: Sequence[str], output: Path | None) -> list[Path]:
     """A folder for each evaluation, made before the work begins; none without --output."""
     if output is None:
         return []
-    from registry.evaluation.writing import make_folder
-
     if len(sources) == 1:
         return [make_folder(output)]
     names = [Path(source).stem for source in sources]

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from registry.atomic import make_folder
 from registry.cli.completion import complete_model
-from registry.cli.console import make_folder, say
+from registry.cli.console import say
 from registry.cli.guard import GuardedCommand
 
 __all__ = ["register"]

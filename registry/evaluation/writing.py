@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from registry.atomic import atomic_path
-from registry.errors import OutputPathError
+from registry.atomic import atomic_path, make_folder
 from registry.evaluation.matrix_picture import draw_confusion_matrix
 from registry.evaluation.page import render
 from registry.evaluation.result import Evaluation
 
-__all__ = ["make_folder", "write_evaluation"]
+__all__ = ["write_evaluation"]
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> tuple[Path, ...]:
@@ -30,23 +29,6 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> tuple[Path, ...]:
         *(_write_picture(folder / name, pixels) for name, pixels in pictures.items()),
         _write_text(folder / "evaluation.html", render(evaluation)),
     )
-
-
-def make_folder(folder: Path) -> Path:
-    """Make the folder that an evaluation is written to, if need be, and return it.
-
-    Raises:
-        OutputPathError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputPathError(
-            "the folder of an evaluation must be one that can be made",
-            received=f"{folder}: {error.strerror}",
-            repair="choose another one",
-        ) from error
-    return folder
 
 
 def _write_text(path: Path, text: str) -> Path:
