@@ -255,7 +255,7 @@ def export(
 def _opened(section: DataSource, model: Any, data_root: Path | None) -> AnnotatedImages:
     from registry.data import open_data
 
-    return open_data(section, num_classes=int(model.outputs[0].shape[-1]), data_root=data_root)
+    return open_data(section, num_classes=int(model.output_shape[-1]), data_root=data_root)
 
 
 def _check_output(output: Path) -> None:

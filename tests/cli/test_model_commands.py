@@ -82,7 +82,13 @@ def test_build_describes_the_model(run, calls):
     assert result.exit_code == 0
     assert calls["build"] == (
         "some_preset",
-        {"weights": "default", "encoder_weights": "default", "num_classes": None, "image_shape": None},
+        {
+            "weights": "default",
+            "encoder_weights": "default",
+            "num_classes": None,
+            "image_shape": None,
+            "lock": None,
+        },
     )
     assert "20 (14 trainable)" in result.stdout
     assert "level P2       ? x ? x 256" in result.stdout
@@ -159,7 +165,8 @@ def test_export_builds_a_preset(run, calls):
     assert calls["export"]["size"] == (512, 512)
 
 
-def test_export_passes_the_mode_on(run, calls, tmp_path):
+def test_export_passes_the_mode_on(run, calls, tmp_path, monkeypatch):
+    monkeypatch.setattr("registry.data.open_data", lambda source, **options: (source.split, options))
     options = "--quantization int8 --input-dtype int8 --output-kind mask --mask-before-upsampling"
     result = run(
         "export",
@@ -170,6 +177,8 @@ def test_export_passes_the_mode_on(run, calls, tmp_path):
         str(tmp_path),
         "--calibration-limit",
         "9",
+        *"--calibration-method mse --exclude a --exclude b_*".split(),
+        *"--reader digits --split test --option count=3 --limit 2".split(),
     )
     assert result.exit_code == 0, result.stderr
     assert calls["export"] == {
@@ -177,6 +186,10 @@ def test_export_passes_the_mode_on(run, calls, tmp_path):
         "quantization": "int8",
         "calibration": tmp_path,
         "calibration_limit": 9,
+        "calibration_method": "mse",
+        "exclude": ("a", "b_*"),
+        "annotated": ("test", {"num_classes": 4, "data_root": None}),
+        "annotated_limit": 2,
         "input_dtype": "int8",
         "output": "mask",
         "mask_before_upsampling": True,
@@ -197,10 +210,11 @@ def test_export_of_several_sizes(run, calls):
 
 def test_the_modes_of_the_command_line_are_those_of_the_package():
     from registry.cli import models
-    from registry.exporting import modes
+    from registry.exporting import modes, rounding
 
     for name in ("Quantization", "InputDtype", "OutputKind"):
         assert getattr(models, name) == getattr(modes, name)
+    assert models.CalibrationMethod == rounding.CalibrationMethod
 
 
 def test_export_loads_a_saved_model(run, calls):
