@@ -280,7 +280,7 @@ def _out_of_space(error: BaseException | None) -> int | None:
         stated = re.search(r"errno = (\d+)", str(error))
         if stated is not None and int(stated[1]) in _OUT_OF_SPACE:
             return int(stated[1])
-        error = error.__context__
+        error = error.__cause__ or error.__context__
     return None
 
 
