@@ -77,6 +77,7 @@ def test_saving_and_loading(small_head, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.sweep
 def test_saving_and_loading_as_saved_model(small_preset, tmp_path):
     small_preset["architecture"] = {"name": "pspnet", "filters": 8}
     saved_and_loaded(small_preset, tmp_path / "saved_model")

@@ -153,19 +153,20 @@ def test_parts_that_do_not_fit_are_refused(recipe, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_killed_five_times_ends_as_one_that_was_not(recipe, tmp_path):
+@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.sweep)])
+def test_a_run_killed_several_times_ends_as_one_that_was_not(recipe, tmp_path, kills):
     recipe.update(steps=30, checkpoints={"every": 1}, validation={"every": 4, "pictures": 1})
     script, file = Path(__file__).with_name("killed_run.py"), tmp_path / "recipe.json"
     file.write_text(json.dumps(recipe))
     done = subprocess.run(
-        [sys.executable, script, file, tmp_path / "parts", "5", "0"],
+        [sys.executable, script, file, tmp_path / "parts", str(kills), "0"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     children = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [child["killed"] for child in children] == [True] * 5
+    assert [child["killed"] for child in children] == [True] * kills
     assert "step-30" not in children[-1]["checkpoints"]
     whole = registry.train(recipe, tmp_path / "whole", progress=False)
     parts = registry.train(recipe, tmp_path / "parts", progress=False)  # finished: only read
