@@ -177,8 +177,8 @@ def test_export_passes_the_mode_on(run, calls, tmp_path, monkeypatch):
         str(tmp_path),
         "--calibration-limit",
         "9",
-        *"--calibration-method mse --exclude a --exclude b_*".split(),
-        *"--reader digits --split test --option count=3 --limit 2".split(),
+        *["--calibration-method", "mse", "--exclude", "a", "--exclude", "b_*"],
+        *["--reader", "digits", "--split", "test", "--option", "count=3", "--limit", "2"],
     )
     assert result.exit_code == 0, result.stderr
     assert calls["export"] == {
