@@ -13,13 +13,14 @@ from tests.benchmarks.task import Task
 PRESET = "deeplab_v3_plus_resnet50_pascalvoc"
 # The network of segmentation_models.pytorch, as near as two libraries come: no multi-grid, separable, and the rates that
 # it has at output stride 16.
-SEPARABLE_PRESET = "deeplab_v3_plus_resnet50_os16_pascalvoc"
 SEPARABLE = {
-    "encoder.options.multi_grid": [1, 1, 1],
-    "architecture.dilation_rates": [12, 24, 36],
-    "architecture.aspp.separable": True,
-    "architecture.decoder.separable": True,
-    "architecture.decoder.convolutions": 1,
+    "extends": "deeplab_v3_plus_resnet50_os16_pascalvoc",
+    "encoder": {"options": {"multi_grid": [1, 1, 1]}},
+    "architecture": {
+        "dilation_rates": [12, 24, 36],
+        "aspp": {"separable": True},
+        "decoder": {"separable": True, "convolutions": 1},
+    },
 }
 
 
@@ -73,7 +74,7 @@ def export(path: str, size: int, quantization: str | None, directory: str | None
     from tests.benchmarks.inputs import calibration
 
     if directory is None:
-        model = registry.build(SEPARABLE_PRESET, weights=None, encoder_weights=None, **SEPARABLE)
+        model = registry.build(SEPARABLE, weights=None, encoder_weights=None)
     else:
         model = registry.build(PRESET, weights=directory)
     options = {"quantization": quantization, "calibration": calibration(size)} if quantization else {}
@@ -96,7 +97,7 @@ def training_step(directory: str | None, size: int, batch_size: int, steps: int 
 
     recipe = resolve_recipe(
         {
-            "preset": PRESET if directory else SEPARABLE_PRESET,
+            "preset": PRESET if directory else SEPARABLE,
             "weights": directory,
             "encoder_weights": None,
             "crop": [size, size],
@@ -106,8 +107,7 @@ def training_step(directory: str | None, size: int, batch_size: int, steps: int 
             "learning_rate": {"peak": LEARNING_RATE, "shape": "constant"},
             "weight_decay": 0.0,
             "data": {"train": {"reader": "pascal_voc", "root": "unused", "split": "train"}},
-        },
-        overrides=None if directory else {f"preset.{key}": value for key, value in SEPARABLE.items()},
+        }
     )
     learner = Learner(recipe, open_devices(DistributionConfig()), steps, resumed=False)
     images, masks = (tf.constant(array) for array in batch(batch_size, size))
