@@ -116,9 +116,9 @@ class DigitsSource(Section):
         default=0, description="Another seed gives other images of the same split."
     )
     digit_size: tuple[Fraction, Fraction] = Field(
-        default=(0.22, 0.55), description="Smallest and largest digit, as shares of the image's shorter side."
+        default=(0.28, 0.6), description="Smallest and largest digit, as shares of the image's shorter side."
     )
-    most_digits: PositiveInt = Field(default=4, description="Largest number of digits in an image.")
+    most_digits: PositiveInt = Field(default=3, description="Largest number of digits in an image.")
 
 
 DataSource = Annotated[

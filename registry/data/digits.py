@@ -35,6 +35,8 @@ _PHOTOGRAPHS = {
         "coffee",
         "grass",
         "hubble_deep_field",
+        "immunohistochemistry",
+        "coins",
         "moon",
     ),
     "val": ("gravel", "retina", "motorcycle"),
@@ -48,15 +50,23 @@ _ENLARGED = 64
 _INK = 7.0
 """Intensity, of 16, from which a pixel counts as ink."""
 
+_CONTRAST = 80.0
+"""Smallest difference of luminance, of 255, between ink and the mean of what it covers."""
 _OVERLAP = 0.05
 """Largest share of a digit that may lie on others."""
+_VISIBLE = 0.6
+"""Share of a digit that must be in sight; what is left of a digit with less is labelled to be ignored."""
+_SHADOW = 5
+"""A shadow is shifted by fewer pixels than that."""
 _ATTEMPTS = 10
 
 Pixels = NDArray[np.uint8]
 
 
 class DigitsInPhotographs(Sequence[Example]):
-    """Generated examples: images with one to four digits, and their masks.
+    """Generated examples: images with a few digits, and their masks.
+
+    Pixels of digits that are mostly hidden have the ignore label, since nobody could name those.
 
     Args:
         split: `train`, `val` or `test`.
@@ -82,8 +92,8 @@ class DigitsInPhotographs(Sequence[Example]):
         *,
         size: tuple[int, int] = (224, 224),
         seed: int = 0,
-        digit_size: tuple[float, float] = (0.22, 0.55),
-        most_digits: int = 4,
+        digit_size: tuple[float, float] = (0.28, 0.6),
+        most_digits: int = 3,
     ) -> None:
         require_split(split, _DIGITS)
         if count < 1 or min(size) < 64:
@@ -130,16 +140,21 @@ class DigitsInPhotographs(Sequence[Example]):
         if self.split == "train":
             canvas = _varied(canvas, chance)
         mask = np.zeros(self.size, np.uint8)
-        for _ in range(chance.integers(0, 4)):
+        for _ in range(chance.integers(0, 3)):
             canvas = _scribble(canvas, chance)
+        inks = []
         for _ in range(chance.integers(1, self.most_digits + 1)):
             number = int(chance.integers(len(self._digits)))
             alpha = _placed_beside(mask, self._digits[number], self.digit_size, chance)
             if alpha is not None:
                 canvas = _inked(canvas, alpha, chance)
-                mask[alpha > 0.5] = 1 + int(self._targets[number])
-        for _ in range(chance.integers(0, 3)):
+                inks.append(alpha > 0.5)
+                mask[inks[-1]] = 1 + int(self._targets[number])
+        for _ in range(chance.integers(0, 2)):
             canvas = _occluded(canvas, mask, chance)
+        for ink in inks:
+            if np.count_nonzero(mask[ink]) < _VISIBLE * np.count_nonzero(ink):
+                mask[ink & (mask > 0)] = IGNORE_LABEL
         return Example(f"{self.split}-{self.seed}-{index:06}", _photographed(canvas, chance), mask)
 
 
@@ -199,7 +214,7 @@ def _background(
     left = chance.uniform(0, photograph.width - zoom * width)
     top = chance.uniform(0, photograph.height - zoom * height)
     box = (left, top, left + zoom * width, top + zoom * height)
-    crop = photograph.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    crop = photograph.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=1.5)
     return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if chance.random() < 0.5 else crop
 
 
@@ -239,7 +254,7 @@ def _placed(
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     forward = side / _ENLARGED * rotation @ np.array([[stretch, shear], [0.0, 1.0 / stretch]])
     inverse = np.linalg.inv(forward)
-    margin = 0.35 * side
+    margin = 0.45 * side
     center = np.array([chance.uniform(margin, width - margin), chance.uniform(margin, height - margin)])
     offset = np.full(2, _ENLARGED / 2) - inverse @ center
     coefficients = (*inverse[0], offset[0], *inverse[1], offset[1])
@@ -253,19 +268,25 @@ def _placed(
 
 def _inked(canvas: Image.Image, alpha: NDArray[np.float32], chance: np.random.Generator) -> Image.Image:
     """Lay ink over the image, of a colour that can be told from what it covers, sometimes with a shadow."""
-    pixels = np.asarray(canvas, np.float32)
-    covered = pixels[alpha > 0.5].mean(0) if (alpha > 0.5).any() else pixels.mean((0, 1))
+    whole = np.asarray(canvas).copy()
+    rows, columns = np.nonzero(alpha.any(1))[0], np.nonzero(alpha.any(0))[0]
+    # What is around the digit, with room for its shadow, stays as it is.
+    window = slice(rows[0], rows[-1] + _SHADOW), slice(columns[0], columns[-1] + _SHADOW)
+    pixels, alpha = whole[window].astype(np.float32), alpha[window]
+    covered = pixels[alpha > 0.5].mean(0)
     color = chance.uniform(0, 255, 3)
-    while abs(float((color - covered) @ (0.299, 0.587, 0.114))) < 50:
+    while abs(float((color - covered) @ (0.299, 0.587, 0.114))) < _CONTRAST:
         color = chance.uniform(0, 255, 3)
     if chance.random() < 0.3:
-        shift = tuple(chance.integers(1, 5, 2))
-        shadow = np.roll(alpha, shift, (0, 1))[..., None] * chance.uniform(0.2, 0.6)
-        pixels = pixels * (1 - shadow)
-    opacity = alpha[..., None] * chance.uniform(0.8, 1.0)
+        down, right = chance.integers(1, _SHADOW, 2)
+        shadow = np.zeros_like(alpha)
+        shadow[down:, right:] = alpha[:-down, :-right]
+        pixels *= 1 - shadow[..., None] * np.float32(chance.uniform(0.2, 0.6))
+    opacity = alpha[..., None] * np.float32(chance.uniform(0.9, 1.0))
     # Ink keeps some of the light and shade of what is under it.
-    shade = 0.85 * color + 0.15 * pixels
-    return Image.fromarray(np.clip(pixels * (1 - opacity) + shade * opacity, 0, 255).astype(np.uint8))
+    shade = 0.85 * color.astype(np.float32) + 0.15 * pixels
+    whole[window] = np.clip(pixels + opacity * (shade - pixels), 0, 255).astype(np.uint8)
+    return Image.fromarray(whole)
 
 
 def _scribble(canvas: Image.Image, chance: np.random.Generator) -> Image.Image:
@@ -319,6 +340,7 @@ def _photographed(canvas: Image.Image, chance: np.random.Generator) -> Pixels:
     """Blur, exposure and noise of a camera."""
     if chance.random() < 0.5:
         canvas = canvas.filter(ImageFilter.GaussianBlur(float(chance.uniform(0.3, 1.2))))
-    pixels = np.asarray(canvas, np.float32) * chance.uniform(0.7, 1.25) + chance.uniform(-20, 20)
-    pixels += chance.normal(0, chance.uniform(0, 8), pixels.shape)
+    pixels = np.asarray(canvas, np.float32) * np.float32(chance.uniform(0.7, 1.25))
+    pixels += np.float32(chance.uniform(-20, 20))
+    pixels += np.float32(chance.uniform(0, 8)) * chance.standard_normal(pixels.shape, np.float32)
     return np.clip(pixels, 0, 255).astype(np.uint8)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from registry.data import digits
+from registry.config.data import DigitsSource
+from registry.data import digits, open_data
 from registry.data.digits import LABELS, DigitsInPhotographs
 from registry.errors import DataError
 
@@ -34,7 +35,7 @@ def test_every_class_occurs_and_every_image_shows_a_digit(split):
     masks = np.stack([example.mask for example in data])
     assert masks.shape == (60, 96, 128)
     assert masks.dtype == np.uint8
-    assert set(np.unique(masks)) == set(range(len(LABELS))) == set(range(data.num_classes))
+    assert set(np.unique(masks)) - {255} == set(range(len(LABELS))) == set(range(data.num_classes))
     ink = (masks > 0).mean((1, 2))
     assert 0.02 < ink.mean() < 0.2
     assert (ink > 0).mean() > 0.95  # an occluder may cover the only digit of an image
@@ -55,6 +56,28 @@ def test_the_mask_is_where_the_ink_is(monkeypatch):
         assert changed[example.mask > 0].mean() > 0.97
         # Beyond the ink there are only its soft edge and, now and then, a shadow.
         assert changed[example.mask == 0].mean() < 0.1
+
+
+def test_what_is_left_of_a_hidden_digit_is_ignored(monkeypatch):
+    """Of every digit, more than so much is in sight, or nothing of it counts."""
+
+    def half(canvas, mask, chance):
+        mask[:, :48] = 0
+        return canvas
+
+    monkeypatch.setattr(digits, "_occluded", lambda canvas, mask, chance: canvas)
+    whole = [example.mask for example in DigitsInPhotographs("train", 60, size=(64, 96), most_digits=1)]
+    monkeypatch.setattr(digits, "_occluded", half)
+    hidden = [example.mask for example in DigitsInPhotographs("train", 60, size=(64, 96), most_digits=1)]
+    outcomes = set()
+    for before, after in zip(whole, hidden, strict=True):
+        if (before == after).all():
+            continue  # no occluder
+        in_sight = np.count_nonzero(after) / np.count_nonzero(before)
+        left = set(np.unique(after)) - {0}
+        assert left == (set() if not in_sight else {255} if in_sight < 0.6 else set(np.unique(before)) - {0})
+        outcomes |= {"none"} if not left else {"ignored"} if left == {255} else {"named"}
+    assert outcomes == {"none", "ignored", "named"}
 
 
 def test_number_and_size_of_digits_are_as_asked_for():
@@ -98,3 +121,10 @@ def test_it_is_a_sequence():
     np.testing.assert_array_equal(data[-1].image, data[2].image)
     with pytest.raises(IndexError):
         data[3]
+
+
+def test_a_recipe_s_digits_are_those_of_the_class():
+    section = DigitsSource(reader="digits", split="val", count=4)
+    opened, made = open_data(section), DigitsInPhotographs("val", 4)
+    assert (opened.digit_size, opened.most_digits) == (made.digit_size, made.most_digits)
+    np.testing.assert_array_equal(opened[3].image, made[3].image)
