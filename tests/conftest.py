@@ -12,6 +12,10 @@ from small_networks import SMALL_PRESET
 
 # Read by the C++ side of TensorFlow when it is first imported: test output stays readable.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A process for each processor: threads of their own would only wait for each other.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 # The same examples in every run of CI, and no limit in seconds, which a busy machine would break.
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)

@@ -103,7 +103,7 @@ EXPORTED = [
 ]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "mode"), EXPORTED)
 def test_presets_of_two_encoders_export(name, mode, tmp_path):

@@ -108,6 +108,7 @@ def test_every_level_has_its_reported_stride(architecture, output_stride):
         assert tuple(shape) == (1, 128 // stride, 192 // stride, architecture.channels()[level])
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("spec", NAMED, ids=lambda spec: spec.name)
 def test_named_variants_have_the_sizes_that_they_state(spec):
     inputs = keras.layers.Input((None, None, 3))

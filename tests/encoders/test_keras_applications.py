@@ -182,7 +182,7 @@ def shallow(monkeypatch):
     undilated.cache_clear()
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("variant", FAMILY)
 def test_features_equal_those_of_tf_keras(variant, tmp_path, monkeypatch, shallow):
     """All levels, from pixels on, with the weights of one file."""
@@ -328,7 +328,7 @@ def test_parameters_channels_and_arithmetic_are_as_stated(variant):
     assert count_macs(model, (512, 512)) == spec.macs
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("variant", [*SHALLOW, "vgg16", "mobilenet", "xception"])
 def test_every_size_gives_that_size_over_the_stride_rounded_up(variant, shallow):
     output_stride = 8

@@ -110,6 +110,7 @@ def test_the_smallest_variant_has_the_sizes_that_it_states():
     assert channels == spec.channels_for()
 
 
+@pytest.mark.sweep
 def test_the_other_variants_have_the_sizes_that_they_state():
     """Those differ in the number of blocks only, and all blocks of a stage are alike."""
     widest = architecture_of("mit_b5", NoOptions())
@@ -207,6 +208,7 @@ def run(content, image):
     return operations, interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("shape", [(64, 96, 3), (None, None, 3)], ids=["fixed", "open"])
 def test_tflite_needs_builtin_operations_only(small, image, shape):
     model = encoder(shape)

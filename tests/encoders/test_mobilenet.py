@@ -154,7 +154,7 @@ def test_there_is_a_golden_file_of_every_kind():
     assert len(GOLDEN) == 11
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_features_equal_those_of_timm_and_keras_hub(path):
     variant, source = path.stem.split(".")
@@ -209,6 +209,7 @@ def without_context(model):
     return model
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("variant", "options", "same"), ATROUS, ids=[row[0] for row in ATROUS])
 def test_atrous_features_subsampled_equal_the_strided_ones(variant, options, same):
     strided = without_context(randomize(encoder(variant, options)))
@@ -247,7 +248,7 @@ def numbers(spec):
     return spec.parameters, spec.macs, tuple(spec.channels_for().items())
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(7)
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", {numbers(spec): spec for spec in NAMED}.values(), ids=lambda spec: spec.name)
 def test_variants_have_the_numbers_that_they_state(spec):

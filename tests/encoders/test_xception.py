@@ -141,6 +141,7 @@ def built(spec):
     return keras.Model(inputs, pyramid)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
 def test_variants_are_what_their_table_states(spec):
     model = built(spec)

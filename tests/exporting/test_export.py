@@ -47,6 +47,7 @@ def test_normalization_is_part_of_the_graph(small_preset, tmp_path):
     np.testing.assert_allclose(run(report.path, image), expected, atol=1e-4 * float(np.std(expected)))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("output_stride", [8, 16, 32])
 @pytest.mark.parametrize("block_type", ["basic_block", "basic_block_vd", "bottleneck_block"])
 def test_dilation_stays_native_and_batch_normalization_is_folded(

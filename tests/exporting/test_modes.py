@@ -41,6 +41,7 @@ def masks(trained_model, images):
     return trained_model(scaled, training=False).numpy().argmax(-1)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("output", ["logits", "probabilities", "mask"])
 @pytest.mark.parametrize("quantization", list(MODES))
 def test_the_runtime_runs_every_mode_and_output(trained_model, images, masks, tmp_path, quantization, output):

@@ -26,14 +26,13 @@ def output_range(report):
 def test_methods_choose_other_ranges_and_give_the_same_masks(trained_model, images, tmp_path):
     reports = {
         method: export(trained_model, tmp_path / "m.tflite", calibration=images, calibration_method=method)
-        for method in ("min_max", "percentile", "mse")
+        for method in ("min_max", "percentile")
     }
     assert [report.calibration_method for report in reports.values()] == list(reports)
     assert all(report.calibration_images == len(images) for report in reports.values())
     assert all(report.parity.mask_agreement > 0.95 for report in reports.values())
     # What cuts off rare values has finer steps.
     assert output_range(reports["percentile"]) < output_range(reports["min_max"])
-    assert output_range(reports["mse"]) <= output_range(reports["min_max"]) * 1.001
     assert "(percentile)" in str(reports["percentile"])
     for report in reports.values():
         assert not {"DEQUANTIZE", "SPACE_TO_BATCH_ND"} & set(report.operations)

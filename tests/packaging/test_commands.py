@@ -39,6 +39,12 @@ def test_ci_refuses_a_step_that_it_does_not_have():
     assert "unknown step 'nonsense'" in finished.stderr
 
 
+def test_files_of_tests_have_names_of_their_own():
+    """pytest imports them by name; one of two is not run, and that is said at the end of a long run."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_ci_can_be_executed():
     assert os.access(ROOT / ".ci/run", os.X_OK)
 

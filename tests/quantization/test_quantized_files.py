@@ -161,6 +161,7 @@ def data(tmp_path, images):
     return tmp_path
 
 
+@pytest.mark.sweep
 def test_training_with_the_rounding_can_be_interrupted_and_exported(
     recipe, data, float_model, images, tmp_path, monkeypatch
 ):

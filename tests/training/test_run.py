@@ -40,6 +40,7 @@ def interrupt(monkeypatch):
     monkeypatch.setattr(sessions.Learner, "train", steps)
 
 
+@pytest.mark.sweep
 def test_an_interrupted_run_ends_as_one_that_was_not(recipe, tmp_path, interrupt):
     whole = registry.train(recipe, tmp_path / "whole", progress=False)
     interrupt(1)

@@ -42,7 +42,7 @@ def make_preset(directory: str) -> Task:
     import registry
 
     model = registry.build(PRESET, weights=None, encoder_weights=None)
-    return Task(lambda: registry.save_keras_hub(model, directory))
+    return Task(lambda: str(registry.save_keras_hub(model, directory)))
 
 
 def list_presets() -> int:
