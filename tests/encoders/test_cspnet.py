@@ -79,6 +79,7 @@ def encoder(architecture, output_stride=32):
     return keras.Model(inputs, cspnet_pyramid(inputs, architecture, output_stride=output_stride))
 
 
+@pytest.mark.sampled(2)
 def test_atrous_features_subsampled_equal_the_strided_ones(architecture):
     image = np.random.default_rng(3).normal(size=(1, 352, 352, 3)).astype(np.float32)
     strided = randomize(encoder(architecture))

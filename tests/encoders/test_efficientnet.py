@@ -154,6 +154,7 @@ def test_levels_are_the_last_blocks_of_each_stride():
 GOLDEN = sorted(efficientnet_features.GOLDEN.glob("*.npz"))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_equals_timm_and_keras_hub(path):
     assert max(efficientnet_features.compare(path).values()) <= 1e-4

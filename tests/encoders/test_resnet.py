@@ -48,7 +48,7 @@ def kind(request):
     return small(block_type, pre_activation=pre_activation)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("multi_grid", [None, (1, 2, 4)], ids=["plain", "multi-grid"])
 @pytest.mark.parametrize("output_stride", [16, 8])
 def test_atrous_features_subsampled_equal_the_strided_ones(kind, output_stride, multi_grid):
@@ -69,6 +69,7 @@ def test_atrous_features_subsampled_equal_the_strided_ones(kind, output_stride, 
         np.testing.assert_allclose(subsampled[interior], expected[interior], atol=1e-4 * scale)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("output_stride", [32, 16, 8])
 def test_every_level_has_its_reported_stride(kind, output_stride):
     model = encoder(kind, output_stride)
@@ -77,6 +78,7 @@ def test_every_level_has_its_reported_stride(kind, output_stride):
         assert tuple(shape) == (1, 128 // stride, 192 // stride, kind.architecture().channels()[level])
 
 
+@pytest.mark.sampled(3)
 def test_dilated_graphs_hold_the_same_weights(kind):
     shapes = [[tuple(v.shape) for v in encoder(kind, stride).weights] for stride in (32, 16, 8)]
     assert shapes[0] == shapes[1] == shapes[2]

@@ -53,6 +53,7 @@ def image_of(height, width):
     return np.random.default_rng(height).normal(size=(1, height, width, 3)).astype(np.float32)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("kind", "options"),
     [

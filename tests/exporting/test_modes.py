@@ -41,7 +41,7 @@ def masks(trained_model, images):
     return trained_model(scaled, training=False).numpy().argmax(-1)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("output", ["logits", "probabilities", "mask"])
 @pytest.mark.parametrize("quantization", list(MODES))
 def test_the_runtime_runs_every_mode_and_output(trained_model, images, masks, tmp_path, quantization, output):
@@ -61,7 +61,7 @@ def test_the_runtime_runs_every_mode_and_output(trained_model, images, masks, tm
     json.dumps(report.to_dict())
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("quantization", "input_dtype"),
     # Each mode's own is the matter of the test before.
@@ -98,7 +98,7 @@ def test_a_model_on_plain_pixels_reads_them_directly(binary_model, images, tmp_p
     assert "DEPTHWISE_CONV_2D" not in report.operations
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("quantization", ["float32", "int8", "int16x8"])
 def test_one_class_is_a_sigmoid_or_a_threshold(binary_model, images, tmp_path, quantization):
     wanted = binary_model(images.astype(np.float32), training=False).numpy()[..., 0]

@@ -39,6 +39,7 @@ def test_the_inference_form_gives_the_same_logits(small_head):
     assert not [layer for layer in rewritten.layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
+@pytest.mark.sampled(3)
 def test_a_fixed_size_changes_nothing_but_the_shape(small_head):
     model = registry.build(small_head, weights=None, activation="softmax")
     fixed = registry.build(small_head, weights=None, activation="softmax", image_shape=(64, 96, 3))
@@ -67,6 +68,7 @@ def saved_and_loaded(preset, path):
     return model, loaded
 
 
+@pytest.mark.sampled(2)
 def test_saving_and_loading(small_head, tmp_path):
     model, loaded = saved_and_loaded(small_head, tmp_path / "model.keras")
     preset = registry.build(registry.save_preset(loaded, tmp_path / "preset"))
@@ -83,6 +85,7 @@ def test_saving_and_loading_as_saved_model(small_preset, tmp_path):
     saved_and_loaded(small_preset, tmp_path / "saved_model")
 
 
+@pytest.mark.sampled(3)
 def test_the_encoder_is_a_view_and_the_classifier_makes_the_classes(small_head):
     model = registry.build(small_head, weights=None)
     other = registry.build(small_head, weights=None, num_classes=3)
@@ -97,6 +100,7 @@ def test_the_encoder_is_a_view_and_the_classifier_makes_the_classes(small_head):
     assert differing == {layer.name for layer in model.classifier}
 
 
+@pytest.mark.sampled(3)
 def test_gradients_reach_every_weight(small_head):
     model = registry.build(small_head, weights=None)
     missing = []

@@ -170,6 +170,7 @@ def assert_consistent(strided, dilated, step, offset, margin=4):
     np.testing.assert_allclose(subsampled[inner], expected, atol=1e-4 * scale)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("output_stride", [16, 8])
 def test_atrous_features_subsampled_equal_the_strided_ones(network, output_stride):
     build, model = network
@@ -181,6 +182,7 @@ def test_atrous_features_subsampled_equal_the_strided_ones(network, output_strid
         assert tuple(fine.shape[1:3]) == (SIZE // output_stride, SIZE // output_stride)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("output_stride", [32, 16, 8])
 def test_layers_keep_names_and_weights_their_order(network, output_stride):
     _, model = network
@@ -192,6 +194,7 @@ def test_layers_keep_names_and_weights_their_order(network, output_stride):
         np.testing.assert_allclose(result(image(96)), model(image(96)), atol=1e-6)
 
 
+@pytest.mark.sampled(2)
 def test_one_step_after_another_is_one_step(network):
     build, model = network
     at_once, twice = with_output_stride(model, 8), with_output_stride(with_output_stride(model, 16), 8)
@@ -204,6 +207,7 @@ def test_one_step_after_another_is_one_step(network):
         np.testing.assert_allclose(got, expected, atol=1e-4 * expected.std())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("output_stride", [32, 16, 8])
 def test_every_window_is_dilated_natively(network, output_stride):
     _, model = network

@@ -154,7 +154,7 @@ def test_parts_that_do_not_fit_are_refused(recipe, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.sweep)])
 def test_a_run_killed_several_times_ends_as_one_that_was_not(recipe, tmp_path, kills):
     recipe.update(steps=30, checkpoints={"every": 1}, validation={"every": 4, "pictures": 1})
     script, file = Path(__file__).with_name("killed_run.py"), tmp_path / "recipe.json"

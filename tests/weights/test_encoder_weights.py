@@ -97,6 +97,7 @@ def renamed(path, target, *, without=()):
     return target
 
 
+@pytest.mark.sweep
 def test_a_file_with_an_older_keras_s_names_enters_by_order_where_there_is_only_one(mobilenet_file, tmp_path):
     by_name = registry.build_encoder("mobilenet", "mobilenet_v2_035", weights=mobilenet_file)
     old = renamed(mobilenet_file, tmp_path / "old.h5")
