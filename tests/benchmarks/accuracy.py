@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -112,14 +111,16 @@ def page(text: str, images: int, calibration: int) -> str:
 
 What a precision costs and gives, measured on the embedded preset `{PRESET}`:
 
-    python tests/benchmarks/accuracy.py --write docs/accuracy.md
+    python tests/benchmarks/accuracy.py --images {images} --trained 'int8, quantization-aware=runs/{PRESET}_int8/model' \\
+        --write docs/accuracy.md
 
 {text}
 
 Mean IoU over 11 classes on three generated test sets of {images} images each (seeds {", ".join(map(str, SEEDS))}); handwriting and
-photographs of the test sets were not seen in training. Calibration: {calibration} training images. Time: median of a run on
-one thread of {platform.processor() or platform.machine()}, all files in turns. Bit operations: multiply-accumulates times bits
-of weights times bits of activations (as in arXiv:2005.07093), a proxy for energy.
+photographs of the test sets were not seen in training. The quantization-aware model comes from `atrous train {PRESET}_int8`.
+Calibration: {calibration} training images. Time: median of a run on one thread, all files in turns, at a load average of
+{os.getloadavg()[0]:.1f}: above 1, others were at work, and the time says little. Bit operations: multiply-accumulates
+times bits of weights times bits of activations (as in arXiv:2005.07093), a proxy for energy.
 """
 
 
