@@ -5,7 +5,7 @@ import pytest
 
 import registry
 from registry.data import DigitsInPhotographs
-from registry.evaluation import evaluate_alike
+from registry.evaluation import evaluate, evaluate_alike
 
 NAME = "deeplab_v3_plus_resnet_digits"
 IMAGES = 80
@@ -30,11 +30,12 @@ def evaluations(model, tmp_path_factory):
     return evaluate_alike([model, folder / "float.tflite", folder / "int8.tflite"], data, size=size)
 
 
-def test_the_weights_reach_what_the_preset_states(model, evaluations):
+def test_the_weights_reach_what_the_preset_states(model):
     (stated,) = model.preset_config.evaluation
-    assert "test" in stated.dataset
-    # The statement is of 500 images; of so many, the mean strays by a few points.
-    assert evaluations[0].mean_iou == pytest.approx(stated.mean_iou, abs=0.05)
+    assert stated.dataset == "digits in photographs, test, 500 images of seed 0"
+    data = DigitsInPhotographs("test", 500, size=model.preset_config.input.size)
+    # Rounding may move a pixel whose classes tie.
+    assert evaluate(model, data, progress=False).mean_iou == pytest.approx(stated.mean_iou, abs=1e-3)
 
 
 def test_the_float_file_scores_as_the_model_does(evaluations):
