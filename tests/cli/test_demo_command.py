@@ -62,7 +62,7 @@ def test_without_scikit_learn_the_repair_is_named(run, exported, monkeypatch, tm
 def test_a_folder_that_cannot_be_made(run, exported, photo):
     result = run("demo", "--image", photo, "--output", photo)
     assert result.exit_code == 1
-    assert "creatable" in result.stderr
+    assert "one that can be made" in result.stderr
 
 
 def test_a_damaged_photograph_is_refused_before_anything_is_built(run, exported, tmp_path):
