@@ -19,6 +19,7 @@ from registry.batch.results import Look, Results
 from registry.batch.workers import run_workers
 from registry.errors import ImageError, ModelError, OutputPathError
 from registry.runtime import Segmenter
+from registry.runtime.processors import usable_cpus
 
 __all__ = ["PREDICTIONS", "RUN", "segment_files"]
 
@@ -82,7 +83,7 @@ def segment_files(
     items = find_items(given, leaving_out=folder)
     tell = progress or (lambda what, number, total: None)
     tell("opening the model", 0, len(items))
-    each = threads if threads is not None or workers == 1 else max(1, _usable_cpus() // workers)
+    each = threads if threads is not None or workers == 1 else max(1, usable_cpus() // workers)
     segmenter = _opened(model, size, each, workers)
     look = _look_of(segmenter, labels, palette)
     results = Results(folder, overlays)
@@ -170,13 +171,12 @@ def _look_of(
 
 def _dependence(model: Any, size: tuple[int, int] | None, look: Look, overlays: bool) -> dict[str, Any]:
     """All that decides what the results look like."""
-    digest = hashlib.sha256()
     if isinstance(model, Segmenter):
         with model.path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+            digest = hashlib.file_digest(file, "sha256")
         size = model.input_size
     else:
+        digest = hashlib.sha256()
         for array in model.get_weights():
             digest.update(array.tobytes())
     return {
@@ -235,7 +235,3 @@ def _earlier(item: Item, known: dict[str, dict[str, Any]], results: Results, loo
         return Outcome(item.key, item.source, summary=results.read(item, look)).to_dict()
     except (ImageError, IndexError) as error:
         return Outcome(item.key, item.source, error=str(error)).to_dict()
-
-
-def _usable_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from registry.diagnosis.finding import Finding
+from registry.runtime.processors import usable_cpus
 
 __all__ = ["examine_hardware"]
 
@@ -27,13 +28,12 @@ _X86 = ("x86_64", "AMD64", "i386", "i686")
 def examine_hardware() -> Iterator[Finding]:
     """The processor, what of it this process may use, and memory."""
     described = _described_cpu()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield Finding(
         area=_AREA,
         subject="CPU",
         status="ok",
         detail=f"{described.get('model name') or platform.processor() or platform.machine()}, "
-        f"{usable} of {os.cpu_count()} cores usable",
+        f"{usable_cpus()} of {os.cpu_count()} cores usable",
     )
     known = _instruction_sets(described)
     if known is None:

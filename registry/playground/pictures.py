@@ -13,6 +13,7 @@ from PIL import Image
 
 from registry.batch.results import Look, class_shares
 from registry.drawing import mask_image, overlay, pascal_voc_colormap
+from registry.runtime.resample import nearest_at_size
 
 __all__ = ["answer_of", "difference_of", "shown"]
 
@@ -41,7 +42,8 @@ def answer_of(pixels: NDArray[np.uint8], mask: NDArray[Any], facts: dict[str, An
         JSON-ready: `height`, `width`, `classes` with colours, `mask` and `overlay` as data URLs.
     """
     look = Look(labels=tuple(facts["labels"]), palette=tuple((r, g, b) for r, g, b in facts["palette"]))
-    small, small_mask = shown(pixels), _nearest(mask, shown(pixels).shape)
+    small = shown(pixels)
+    small_mask = nearest_at_size(mask, (small.shape[0], small.shape[1]))
     colored = overlay(small, small_mask, look.colors, 0.6, transparent=look.transparent)
     colors = np.array(look.palette) if look.palette else pascal_voc_colormap()
     classes = [
@@ -118,14 +120,6 @@ def _mean_iou(one: NDArray[Any], other: NDArray[Any]) -> float:
     common = np.bincount(one[one == other].ravel(), minlength=count)
     present = areas > 0
     return float((common[present] / (areas - common)[present]).mean())
-
-
-def _nearest(mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    rows, columns = (
-        (np.arange(target) * 2 + 1) * source // (2 * target)
-        for source, target in zip(mask.shape, shape[:2], strict=True)
-    )
-    return mask[rows[:, None], columns[None, :]]
 
 
 def _url(image: Image.Image, kind: str, **options: Any) -> str:

@@ -18,6 +18,7 @@ from registry.images import ImageSource, load_image, stretched
 from registry.metadata import Color, OutputKind, SegmenterMetadata, read_metadata
 from registry.runtime.interpreter import LoadedModel, open_interpreter
 from registry.runtime.modelfile import check_structure, probe_in_child
+from registry.runtime.processors import usable_cpus
 from registry.runtime.resample import mask_at_size, mask_dtype, nearest_at_size
 
 __all__ = ["Segmenter"]
@@ -273,8 +274,7 @@ def _checked_size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
 
 def _checked_threads(num_threads: int | None) -> int:
     if num_threads is None:
-        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(usable, 8)
+        return min(usable_cpus(), 8)
     if type(num_threads) is not int or not 1 <= num_threads <= 1024:
         raise ModelError(
             "`num_threads` must be a whole number from 1 to 1024",
