@@ -8,13 +8,18 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from registry.config.quantization import CalibrationConfig, QuantizationConfig
 from registry.errors import CalibrationError, ExportError, ModelError, nearest
 from registry.exporting.modes import Mode
 from registry.models.base import ImageSegmenter
-from registry.quantization import QuantizedSegmenter, calibrated, calibration_steps, quantized
+from registry.quantization import (
+    QuantizedSegmenter,
+    calibrated,
+    calibration_steps,
+    checked_section,
+    quantized,
+)
 
 __all__ = ["METHODS", "CalibrationMethod", "Rounding", "require_calibration", "resolve_rounding"]
 
@@ -97,12 +102,10 @@ def resolve_rounding(model: Any, mode: Mode, method: str, exclude: Sequence[str]
             received=f"{asked} for a {type(model).__module__}.{type(model).__qualname__}",
             repair="leave it out, or build the model with registry.build",
         )
-    try:
-        config = QuantizationConfig(scheme="int8", exclude=tuple(exclude))
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        raise ModelError(f"`exclude`: {detail['msg']}", received=detail["input"]) from None
-    return Rounding(config, CalibrationConfig(method=method))  # type: ignore[arg-type]
+    return Rounding(
+        checked_section(QuantizationConfig, scheme="int8", exclude=tuple(exclude)),
+        checked_section(CalibrationConfig, method=method),
+    )
 
 
 def require_calibration(model: Any, mode: Mode, calibration: Any) -> None:

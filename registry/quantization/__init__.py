@@ -12,7 +12,13 @@
     baking        a quantized segmenter → a plain graph with fixed ranges, for the converter
 """
 
-from registry.quantization.quantizing import calibrated, calibration_steps, quantize, quantized
+from registry.quantization.quantizing import (
+    calibrated,
+    calibration_steps,
+    checked_section,
+    quantize,
+    quantized,
+)
 from registry.quantization.rules import Fixed, Own, Same, Steps
 from registry.quantization.segmenter import QuantizedSegmenter
 
@@ -24,6 +30,7 @@ __all__ = [
     "Steps",
     "calibrated",
     "calibration_steps",
+    "checked_section",
     "quantize",
     "quantized",
 ]

@@ -21,7 +21,7 @@ from registry.quantization.calibration import calibrate
 from registry.quantization.rules import Rules
 from registry.quantization.segmenter import QuantizedSegmenter
 
-__all__ = ["calibrated", "calibration_steps", "quantize", "quantized"]
+__all__ = ["calibrated", "calibration_steps", "checked_section", "quantize", "quantized"]
 
 _BATCH = 4
 """Images that are looked at together in calibration."""
@@ -66,8 +66,10 @@ def quantize(
         CalibrationError: images that would spoil the ranges, or none.
         ModelError: `model` is no segmenter of atrous, or another argument does not fit.
     """
-    config = _checked(QuantizationConfig, scheme=scheme, exclude=tuple(exclude))
-    measuring = _checked(CalibrationConfig, images=calibration_limit, method=method, percentile=percentile)
+    config = checked_section(QuantizationConfig, scheme=scheme, exclude=tuple(exclude))
+    measuring = checked_section(
+        CalibrationConfig, images=calibration_limit, method=method, percentile=percentile
+    )
     result = quantized(model, config, rules=rules)
     images = calibration_images(calibration, size or _own_size(model), limit=calibration_limit)
     calibrated(result, images, measuring, progress=progress)
@@ -147,7 +149,12 @@ def _own_size(model: ImageSegmenter) -> tuple[int, int]:
     return model.preset_config.input.size
 
 
-def _checked(section: Any, **values: Any) -> Any:
+def checked_section(section: Any, **values: Any) -> Any:
+    """A section of `registry.config.quantization` from arguments.
+
+    Raises:
+        ModelError: one of them is wrong.
+    """
     try:
         return section(**values)
     except ValidationError as error:
