@@ -10,6 +10,7 @@ from typing import Any
 from registry.backend import keras, tf
 from registry.config.recipe import DistributionConfig
 from registry.errors import TrainingError
+from registry.training.allocation import return_large_blocks
 
 __all__ = ["Devices", "open_devices", "synchronize_batch_norm"]
 
@@ -58,13 +59,14 @@ class Devices:
 
 
 def open_devices(config: DistributionConfig) -> Devices:
-    """Make the strategy that a recipe asks for.
+    """Make the strategy that a recipe asks for, in a process that gives memory back.
 
     `multi_worker` must be opened before TensorFlow has computed anything in this process.
 
     Raises:
         TrainingError: a device does not exist, or TF_CONFIG does not describe a cluster of workers.
     """
+    return_large_blocks()
     if config.strategy == "one_device":
         return Devices(tf.distribute.get_strategy(), is_distributed=False)
     if config.strategy == "mirrored":

@@ -19,8 +19,9 @@ from registry.training.averaging import MovingAverage
 from registry.training.distillation import Distillation
 from registry.training.distribution import Devices, synchronize_batch_norm
 from registry.training.losses import make_loss
+from registry.training.optimizers import make_optimizer
 from registry.training.schedules import Schedule
-from registry.training.step import TrainingStep, decayed_variables, freeze_batch_norm
+from registry.training.step import TrainingStep, freeze_batch_norm
 
 __all__ = ["Learner"]
 
@@ -72,7 +73,7 @@ class Learner:
             self._loss_sum = tf.Variable(0.0, trainable=False, name="loss_sum")
             self._loss_steps = tf.Variable(0.0, trainable=False, name="loss_steps")
             self.schedule = _schedule(config, steps)
-            self.optimizer = _optimizer(config, self.schedule, self.model)
+            self.optimizer = make_optimizer(config, self.schedule, self.model)
             if config.precision == "mixed_float16":
                 self.optimizer = keras.mixed_precision.LossScaleOptimizer(self.optimizer)
             self._update = TrainingStep(
@@ -220,24 +221,6 @@ def _schedule(config: RecipeConfig, steps: int) -> Schedule:
     return Schedule(
         rate.peak, steps, shape=rate.shape, power=rate.power, warmup=rate.warmup, floor=rate.floor
     )
-
-
-def _optimizer(config: RecipeConfig, schedule: Schedule, model: Any) -> Any:
-    section = config.optimizer
-    if section.name == "sgd":
-        return keras.optimizers.SGD(schedule, momentum=section.momentum, nesterov=section.nesterov)
-    optimizer = keras.optimizers.AdamW(
-        schedule,
-        weight_decay=config.weight_decay,
-        beta_1=section.beta_1,
-        beta_2=section.beta_2,
-        epsilon=section.epsilon,
-    )
-    decayed = {variable.ref() for variable in decayed_variables(model)}
-    optimizer.exclude_from_weight_decay(
-        var_list=[variable for variable in model.trainable_variables if variable.ref() not in decayed]
-    )
-    return optimizer
 
 
 def _loss(section: Any, model: Any) -> tuple[float, Any]:
