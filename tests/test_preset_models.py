@@ -4,6 +4,7 @@ All of it takes an hour (`pytest -m sweep`). The default run takes a part of tho
 """
 
 import csv
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -64,14 +65,20 @@ def check_model(name):
     assert tuple(logits.shape) == (1, *OBLONG, config.num_classes)
 
 
-def check_export(name, mode, folder):
+@functools.lru_cache(maxsize=1)
+def living_model(name):
+    """Built once for all modes: an export leaves its model as it is."""
     keras.utils.set_random_seed(0)
     model = registry.build(name, weights=None)
-    images = varied_images()
     # Fresh statistics let a deep network's signal die, and then there is nothing to compare.
-    randomize(model, np.asarray(model.preprocessor(images.astype(np.float32))))
+    randomize(model, np.asarray(model.preprocessor(varied_images().astype(np.float32))))
+    return model
+
+
+def check_export(name, mode, folder):
+    images = varied_images()
     report = registry.export(
-        model,
+        living_model(name),
         folder / "model.tflite",
         size=SIZE,
         quantization=mode,
