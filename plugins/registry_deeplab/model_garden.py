@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from registry.architecture import SegmenterWeights
 from registry.errors import WeightsMismatchError
-from registry.weights.object_paths import is_object_layout, object_layers, under
+from registry.weights.object_paths import children, is_object_layout, object_layers, under
 
 __all__ = ["garden_weights"]
 
@@ -44,8 +44,9 @@ def garden_weights(arrays: Arrays) -> SegmenterWeights | None:
         return None
     whole = under(arrays, root)
     layers = {path: held for path, held in object_layers(whole).items() if not path.startswith("backbone/")}
-    _refuse_others(layers, whole)
     branches = _branches(layers)
+    pooling = f"{_ASPP}/aspp_layers/{max(branches, default=0)}"
+    _refuse_others(layers, whole, children(arrays, f"{root}/{pooling}"), pooling)
     head = {_layer(path, max(branches, default=0), whole): held for path, held in layers.items()}
     unused = tuple(name for name in head if name.startswith(_SCORING))
     return SegmenterWeights(encoder=under(whole, "backbone"), head=head, unused=unused)
@@ -84,15 +85,18 @@ def _layer(path: str, pooling: int, arrays: Arrays) -> str:
     return f"segmentation_head_{'conv' if convolution[1] == 'convs' else 'norm'}{suffix}{half}"
 
 
-def _refuse_others(layers: Mapping[str, Any], arrays: Arrays) -> None:
+def _refuse_others(
+    layers: Mapping[str, Any], arrays: Arrays, within_pooling: Collection[str], pooling: str
+) -> None:
     reason = None
-    branches = _branches(layers)
-    if not branches:
+    # The pooled vector comes from two layers, an average and a reshaping; the average over a window is one.
+    windows = {"layer-0", "layer-1"} <= set(within_pooling) and "layer-2" not in within_pooling
+    if not _branches(layers):
         decoder = sorted({path.split("/")[1] for path in layers if path.startswith("decoder/")})
         reason = f"without ASPP: its decoder holds {', '.join(decoder[:4]) or 'nothing'}"
     elif any(name.startswith(_ASPP) and "/depthwise_kernel/" in name for name in arrays):
         reason = "whose separable ASPP has no normalization between its halves (`use_depthwise_convolution`)"
-    elif f"{_ASPP}/aspp_layers/{max(branches)}/1" in layers and f"{_ASPP}/aspp_layers/0/0" in layers:
+    elif windows or f"{pooling}/1" in layers:
         reason = "that pools over windows instead of the whole map (`pool_kernel_size`)"
     elif any(path.startswith("head/_panoptic_fpn_fusion/") for path in layers):
         reason = "that fuses a pyramid (`panoptic_fpn_fusion`)"

@@ -8,15 +8,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from registry.weights.arrays import StoredArray, stored
+import numpy as np
 
-__all__ = ["is_object_layout", "numbered_layers", "object_layers", "under"]
+from registry.errors import WeightsFormatError
+from registry.weights.arrays import StoredArray, stored
+from registry.weights.checkpoints import OBJECT_GRAPH
+from registry.weights.messages import BYTES, VARINT, fields
+
+__all__ = ["children", "is_object_layout", "numbered_layers", "object_layers", "under"]
 
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _SLOT = "/.OPTIMIZER_SLOT/"
+_MOST_FIELDS = 200_000
 _TRAINING_STATE = ("optimizer", "keras_api", "train_metrics", "validation_metrics")
 # In the order of a Keras layer's variables.
 _VARIABLES = ("kernel", "depthwise_kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
@@ -57,9 +63,65 @@ def object_layers(arrays: Mapping[str, Sequence[Any]]) -> dict[str, list[StoredA
     layers: dict[str, dict[str, StoredArray]] = {}
     for name, (array,) in arrays.items():
         path, _, variable = name.removesuffix(_VALUE).rpartition("/")
-        if path and _SLOT not in name and not set(path.split("/")) & set(_TRAINING_STATE):
+        if (
+            name.endswith(_VALUE)
+            and path
+            and _SLOT not in name
+            and not set(path.split("/")) & set(_TRAINING_STATE)
+        ):
             layers.setdefault(path, {})[variable] = stored(array)
     return {path: [held[name] for name in sorted(held, key=_position)] for path, held in layers.items()}
+
+
+def children(arrays: Mapping[str, Sequence[Any]], path: str) -> frozenset[str]:
+    """What an object of a checkpoint holds, layers without variables included.
+
+    Args:
+        arrays: names of a checkpoint → one array.
+        path: of the object.
+
+    Returns:
+        Its children's names, as the graph of objects in the file has them; nothing if the file has no such graph, or
+        the graph no such object.
+
+    Raises:
+        WeightsFormatError: the graph is damaged.
+    """
+    if OBJECT_GRAPH not in arrays:
+        return frozenset()
+    graph = np.asarray(arrays[OBJECT_GRAPH][0]).tobytes()
+    try:
+        nodes = [held for number, kind, held in _bounded(graph) if number == 1 and kind == BYTES]
+        held = _children(nodes[0])
+        for name in filter(None, path.split("/")):
+            if name not in held:
+                return frozenset()
+            held = _children(nodes[held[name]])
+    except (ValueError, IndexError, KeyError) as error:
+        raise WeightsFormatError(
+            "the graph of objects in a TensorFlow checkpoint is a tree of messages",
+            received=f"{OBJECT_GRAPH}: {error}",
+            repair="download it again",
+        ) from error
+    return frozenset(held)
+
+
+def _bounded(message: bytes) -> Iterator[tuple[int, int, Any]]:
+    """Fields of a message; each costs far more than the two bytes that it may have, so that they are counted."""
+    for count, field in enumerate(fields(message)):
+        if count == _MOST_FIELDS:
+            raise ValueError(f"a message of more than {_MOST_FIELDS:,} fields")
+        yield field
+
+
+def _children(node: bytes) -> dict[str, int]:
+    """Name → number of the node."""
+    found = {}
+    for number, kind, message in _bounded(node):
+        if number == 1 and kind == BYTES:
+            held = {(at, kind): value for at, kind, value in _bounded(message)}
+            found[held.get((2, BYTES), b"").decode("utf-8")] = held.get((1, VARINT), 0)
+    return found
 
 
 def _position(variable: str) -> tuple[int, str]:
