@@ -266,6 +266,9 @@ _FAMILIES = (
     ),
 )
 
+# What serves classification only: the normalization after the last stack of v2, and PyTorch's `fc`.
+_UNUSED = ("post_bn", "predictions")
+
 _ARCHITECTURES: dict[str, ResNetArchitecture] = {
     f"{family.prefix}_{depth}": family.architecture(depth) for family in _FAMILIES for depth in family.members
 }
@@ -305,8 +308,7 @@ def _named_specs() -> list[EncoderSpec]:
             options=ResNetOptions,
             normalization=family.normalization,
             weights=weights,
-            # The normalization after the last stack of v2 serves classification only.
-            unused_weights=("post_bn",) if family.pre_activation else (),
+            unused_weights=_UNUSED,
             keras_hub_config=lambda options, name=f"{family.prefix}_{depth}": _keras_hub_config(  # type: ignore[misc]
                 _ARCHITECTURES[name], options
             ),
@@ -328,7 +330,7 @@ SPECS: tuple[EncoderSpec, ...] = (
         channels=lambda options: options.architecture().channels(),
         output_strides=(8, 16, 32),
         options=CustomResNetOptions,
-        unused_weights=("post_bn",),
+        unused_weights=_UNUSED,
         keras_hub_class="ResNetBackbone",
         keras_hub_config=lambda options: _keras_hub_config(options.architecture(), options),
         license="Apache-2.0",
