@@ -47,7 +47,10 @@ def garden_weights(arrays: Arrays) -> SegmenterWeights | None:
     branches = _branches(layers)
     pooling = f"{_ASPP}/aspp_layers/{max(branches, default=0)}"
     _refuse_others(layers, whole, children(arrays, f"{root}/{pooling}"), pooling)
-    head = {_layer(path, max(branches, default=0), whole): held for path, held in layers.items()}
+    head: dict[str, Sequence[Any]] = {}
+    for path, held in layers.items():
+        name = _layer(path, max(branches, default=0), whole)
+        head[path if name in head else name] = held
     unused = tuple(name for name in head if name.startswith(_SCORING))
     return SegmenterWeights(encoder=under(whole, "backbone"), head=head, unused=unused)
 

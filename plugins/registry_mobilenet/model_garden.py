@@ -9,6 +9,7 @@ from registry.weights.object_paths import numbered_layers
 
 __all__ = ["garden_layers"]
 
+_CONVOLUTION = ("_conv0", "_norm0")
 _PARTS = {
     "_conv0": "expand",
     "_norm0": "expand_BN",
@@ -34,16 +35,14 @@ def garden_layers(arrays: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any
         return None
     named: dict[str, Sequence[Any]] = {}
     for index, (path, parts) in enumerate(numbered):
-        if set(parts) == {
-            "_conv0",
-            "_norm0",
-        }:  # a convolution by itself: the first layer, or that behind the blocks
+        if set(parts) == set(_CONVOLUTION):
+            # The first layer, or that behind the blocks.
             names = ("Conv1", "bn_Conv1") if index == 0 else ("Conv_1", "Conv_1_bn")
-            named |= zip(names, (parts["_conv0"], parts["_norm0"]), strict=True)
+            named |= zip(names, (parts[part] for part in _CONVOLUTION), strict=True)
             continue
         block = "expanded_conv" if index == 1 else f"block_{index - 1}"
         named |= {
-            f"{block}_{_PARTS[part]}" if part in _PARTS else f"{path}/{part}": held
+            f"{block}_{_PARTS[part]}" if part in _PARTS else f"{path}/{part}".rstrip("/"): held
             for part, held in parts.items()
         }
     return named

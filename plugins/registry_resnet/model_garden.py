@@ -41,12 +41,13 @@ def garden_layers(
         if set(parts) == {""}:
             is_convolution = len(parts[""]) == 1
             stem += is_convolution
-            named[f"conv{stem}_{'conv' if is_convolution else 'bn'}"] = parts[""]
+            name = f"conv{stem}_{'conv' if is_convolution else 'bn'}"
+            named[path if name in named else name] = parts[""]
             continue
         # Each stack begins with the only block of it whose shortcut is a convolution.
         stack, block = (stack + 1, 0) if "_shortcut" in parts else (stack, block + 1)
         for part, held in parts.items():
-            named[_layer(f"stack{stack}_block{block}", part) or f"{path}/{part}"] = held
+            named[_layer(f"stack{stack}_block{block}", part) or f"{path}/{part}".rstrip("/")] = held
     return named
 
 

@@ -53,7 +53,7 @@ class DeepLabV3Backbone(Backbone):
         decoder_separable: depthwise separable ones.
         batch_norm_momentum: of ASPP and decoder.
         batch_norm_epsilon: of ASPP and decoder.
-        hidden_activation: after every normalization of ASPP and decoder: `relu` or `swish`.
+        hidden_activation: after every normalization of ASPP and decoder, for instance `relu` or `swish`.
         **kwargs: `name` and `trainable` of `tf_keras.Model`.
 
     Input: (batch, height, width, 3); output: (batch, height, width, channels of the last convolution), where

@@ -15,7 +15,9 @@ from check_model_garden import (
 )
 
 import registry
+from registry.discovery import find_encoder
 from registry.errors import WeightsMismatchError
+from registry.weights.checkpoints import read_checkpoint
 
 GOLDEN = Path(__file__).parent / "model_garden"
 
@@ -66,10 +68,9 @@ def test_other_classes_start_with_a_fresh_classifier(trainer):
     assert model.weights_report.fresh == ("segmentation_output",)
 
 
-def test_networks_that_compute_otherwise_are_refused(trainer):
+def test_encoders_that_compute_otherwise_refuse_it(trainer):
     _, prefix = trainer
+    plugin, spec = find_encoder("resnet", "resnet_101")
     with pytest.raises(WeightsMismatchError, match="pad as TensorFlow does") as caught:
-        registry.build_encoder("resnet", "resnet_18", weights=prefix)
+        plugin.convert_weights("resnet_101", "here", read_checkpoint(prefix), spec.options())
     assert "resnet_custom" in str(caught.value)
-    with pytest.raises(WeightsMismatchError, match=r"missing from the weights: .*block_1_expand"):
-        registry.build_encoder("mobilenet", "mobilenet_v2_035", weights=prefix)
