@@ -60,20 +60,22 @@ def registry_build_encoder(variant: str, inputs: Any, output_stride: int, option
 
 @hookspec(firstresult=True)
 def registry_convert_weights(  # type: ignore[empty-body]
-    variant: str, source: str, arrays: Mapping[str, Sequence[Any]]
+    variant: str, source: str, arrays: Mapping[str, Sequence[Any]], options: Any
 ) -> Mapping[str, Sequence[Any]]:
     """Name and arrange the arrays of a weight file as the encoder's layers have them.
 
     Optional: without it, a file must already name its arrays after the layers. Called for every file that is loaded,
     also for one that the user names: look at the names in `arrays`, not at `source`, to tell whose layout it is.
-    `registry.weights.conversion` turns PyTorch's layout into Keras's. Must not import TensorFlow.
+    `registry.weights.conversion` turns PyTorch's layout into Keras's, `registry.weights.object_paths` gathers what
+    TensorFlow 2's checkpoints hold by layer. Must not import TensorFlow.
 
     Args:
         variant: name of one of the plugin's `EncoderSpec`s.
         source: a key of its `weights`, or the handle or path that the user gave.
         arrays: what the file holds, in its own names: layer → arrays for KerasHub's and Keras's files, parameter →
-            one array for safetensors. An array has `shape`, `transpose` and `reshape`, which leave it in the file,
-            and `numpy.asarray`, which reads it.
+            one array for safetensors, variable → one array for checkpoints. An array has `shape`, `transpose` and
+            `reshape`, which leave it in the file, and `numpy.asarray`, which reads it.
+        options: instance of the spec's `options` model that the encoder was built with; None if it is not known.
 
     Returns:
         Layer name → list of arrays in the order of the layer's variables. What the encoder has no layer for stays in,

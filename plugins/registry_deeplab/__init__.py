@@ -39,7 +39,7 @@ def registry_build_segmenter(encoder: Any, config: Any, arguments: SegmenterArgu
 def registry_convert_segmenter_weights(
     config: Any, arrays: Mapping[str, Sequence[Any]]
 ) -> SegmenterWeights | None:
-    """Take a checkpoint of TensorFlow DeepLab, or a state dict of torchvision, apart."""
+    """Take a checkpoint of TensorFlow DeepLab or Model Garden, or a state dict of torchvision, apart."""
     from registry_deeplab.conversion import segmenter_weights
 
     return segmenter_weights(config, arrays)

@@ -34,6 +34,10 @@ class AsppConfig(Section):
     separable: StrictBool = Field(
         default=False, description="Depthwise separable 3x3 branches, as in arXiv:1802.02611."
     )
+    atrous: StrictBool = Field(
+        default=True,
+        description="Include the 3x3 branches; without them, as in MobileNetV2's DeepLab, `dilation_rates` is idle.",
+    )
     image_pooling: StrictBool = Field(default=True, description="Include the global average pooling branch.")
     dropout: Fraction = Field(default=0.0, description="Dropout rate after the projection.")
 
@@ -88,6 +92,10 @@ class _DeepLab(ArchitectureConfig):
         description="Give the classifier a bias, as TensorFlow DeepLab and torchvision do and KerasHub does not.",
     )
     batch_norm: BatchNormConfig = Field(default_factory=BatchNormConfig)
+    hidden_activation: Literal["relu", "swish"] = Field(
+        default="relu",
+        description="After each normalization of ASPP and decoder; Model Garden's ResNets come with swish.",
+    )
 
 
 class DeepLabV3Config(_DeepLab):

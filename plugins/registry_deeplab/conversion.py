@@ -1,4 +1,4 @@
-"""Other projects' DeepLabs under the names of our layers: TensorFlow DeepLab's checkpoints, torchvision's files."""
+"""Other projects' DeepLabs under the names of our layers: checkpoints of TensorFlow 1 and 2, torchvision's files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from registry.architecture import SegmenterWeights
 from registry.errors import WeightsMismatchError
 from registry.weights.arrays import StoredArray, stored
 from registry.weights.conversion import is_torch_layout, torch_layers
+from registry_deeplab.model_garden import garden_weights
 
 __all__ = ["segmenter_weights"]
 
@@ -41,15 +42,17 @@ def segmenter_weights(config: Any, arrays: Arrays) -> SegmenterWeights | None:
 
     Args:
         config: `DeepLabV3Config` or `DeepLabV3PlusConfig`.
-        arrays: variables of a checkpoint (`aspp1_depthwise/depthwise_weights`), or parameters of torchvision's file
+        arrays: variables of a checkpoint (`aspp1_depthwise/depthwise_weights`, or Model Garden's
+            `head/_classifier/kernel/.ATTRIBUTES/VARIABLE_VALUE`), or parameters of torchvision's file
             (`classifier.0.convs.1.0.weight`).
 
     Returns:
         The encoder's arrays in its own names, and the layers of ASPP, decoder and classifier; None if the names are of
-        neither kind.
+        no such kind.
 
     Raises:
-        WeightsMismatchError: the file is of segmentation_models.pytorch, whose network is another one.
+        WeightsMismatchError: the file is of segmentation_models.pytorch, whose network is another one, or of a network
+            of Model Garden that cannot be expressed.
     """
     if is_torch_layout(arrays):
         if any(name.startswith("segmentation_head.") for name in arrays):
@@ -64,7 +67,7 @@ def segmenter_weights(config: Any, arrays: Arrays) -> SegmenterWeights | None:
         return _from_torchvision(arrays) if "classifier.0.project.0.weight" in arrays else None
     if "concat_projection/weights" in arrays:
         return _from_checkpoint(config, arrays)
-    return None
+    return garden_weights(arrays)
 
 
 def _from_torchvision(arrays: Arrays) -> SegmenterWeights:

@@ -35,6 +35,7 @@ def deeplab_segmenter(encoder: Any, config: Any, arguments: SegmenterArguments) 
         aspp_filters=config.aspp.filters,
         aspp_separable=config.aspp.separable,
         aspp_dropout=config.aspp.dropout,
+        aspp_atrous=config.aspp.atrous,
         image_pooling=config.aspp.image_pooling,
         decoder_filters=config.decoder.filters,
         decoder_convolutions=config.decoder.convolutions,
@@ -42,6 +43,7 @@ def deeplab_segmenter(encoder: Any, config: Any, arguments: SegmenterArguments) 
         decoder_separable=config.decoder.separable,
         batch_norm_momentum=config.batch_norm.momentum,
         batch_norm_epsilon=config.batch_norm.epsilon,
+        hidden_activation=config.hidden_activation,
     )
     return DeepLabV3ImageSegmenter(
         backbone,

@@ -59,6 +59,7 @@ def _upsampling(config: Any, arguments: SketchArguments, level: str, low: str | 
 def _aspp(config: Any, arguments: SketchArguments, level: str, stride: int) -> Iterator[Block]:
     rates = config.dilation_rates
     rates = PAPER_RATES[arguments.output_stride] if rates == "auto" else rates
+    rates = rates if config.aspp.atrous else ()
     filters, separable = config.aspp.filters, config.aspp.separable
     branch = {"inputs": (level,), "stride": stride, "channels": filters, "rewrites": _CONVOLUTION}
     yield Block(name="aspp_1", title="1×1 convolution", **branch)

@@ -37,7 +37,7 @@ def registry_build_encoder(variant: str, inputs: Any, output_stride: int, option
 def registry_convert_weights(
     variant: str, source: str, arrays: Mapping[str, Sequence[Any]]
 ) -> Mapping[str, Sequence[Any]] | None:
-    """Rename timm's and KerasHub's arrays; those of tf_keras.applications have our names already."""
+    """Rename the arrays of others; those of tf_keras.applications have our names already."""
     from registry_mobilenet.conversion import convert
 
     del source

@@ -104,9 +104,11 @@ class MobileNetV2:
 
     Args:
         alpha: width multiplier, rounded to multiples of eight.
+        early_rate: a depthwise convolution that loses its stride has the atrous rate of those after it.
     """
 
     alpha: float = 1.0
+    early_rate: bool = False
 
     @property
     def stem(self) -> int:

@@ -1,4 +1,4 @@
-"""Names of timm's, KerasHub's and TensorFlow DeepLab's weights as the names of our layers. NumPy only."""
+"""Names of timm's, KerasHub's, TensorFlow DeepLab's and Model Garden's weights as those of our layers. NumPy only."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from registry.weights.conversion import is_torch_layout, torch_layers
 from registry_mobilenet.architectures import Architecture, MobileNetV2, MobileNetV3, MobileNetV4
+from registry_mobilenet.model_garden import garden_layers
 
 __all__ = ["convert"]
 
@@ -68,7 +69,7 @@ _SLIM_TRAINING = re.compile(r"Momentum|RMSProp(_\d+)?|Adam(_\d+)?|ExponentialMov
 
 
 def convert(architecture: Architecture, arrays: Arrays) -> Mapping[str, Sequence[Any]] | None:
-    """Name and arrange arrays of timm (V3, V4), KerasHub (V3) or a checkpoint of TF-Slim (V2) as our layers have them.
+    """Name and arrange arrays of timm (V3, V4), KerasHub (V3) or TensorFlow's checkpoints (V2) as our layers have them.
 
     Args:
         architecture: of the variant.
@@ -85,6 +86,8 @@ def convert(architecture: Architecture, arrays: Arrays) -> Mapping[str, Sequence
             return _renamed(modules, _timm_names(architecture))
     if isinstance(architecture, MobileNetV2) and any(name.startswith(_SLIM_SCOPE) for name in arrays):
         return _from_slim(arrays)
+    if isinstance(architecture, MobileNetV2):
+        return garden_layers(arrays)
     if isinstance(architecture, MobileNetV3) and "input_conv" in arrays:
         names = _keras_hub_names(architecture)
         renamed = _renamed(arrays, names)

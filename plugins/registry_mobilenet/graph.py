@@ -37,7 +37,7 @@ def mobilenet_pyramid(inputs: Any, architecture: Architecture, *, output_stride:
         `KerasTensor` per level: the last block's output at each stride, or the stem's where no block is. P5 of V3 and
         V4 is the 1×1 convolution after the blocks, P5 of V2 the block before it, as DeepLab reads them.
     """
-    schedule = AtrousSchedule(output_stride)
+    schedule = AtrousSchedule(output_stride, early=getattr(architecture, "early_rate", False))
     schedule.next(2)  # the stem
     if isinstance(architecture, MobileNetV1):
         return _v1_pyramid(inputs, architecture, schedule)

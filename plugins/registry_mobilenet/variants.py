@@ -16,7 +16,7 @@ from registry_mobilenet.architectures import (
     MobileNetV4,
 )
 
-__all__ = ["SPECS", "WidthOptions", "WidthV3Options", "architecture_of"]
+__all__ = ["SPECS", "WidthOptions", "WidthV2Options", "WidthV3Options", "architecture_of"]
 
 Alpha = Annotated[float, Field(strict=True, ge=0.1, le=4.0)]
 
@@ -27,6 +27,15 @@ class WidthOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     alpha: Alpha = Field(default=1.0, description="Width multiplier: factor on the filters of every layer.")
+
+
+class WidthV2Options(WidthOptions):
+    """Options of MobileNetV2 of any width."""
+
+    early_rate: StrictBool = Field(
+        default=False,
+        description="A convolution that loses its stride has the atrous rate of those after it, as in Model Garden.",
+    )
 
 
 class WidthV3Options(WidthOptions):
@@ -223,7 +232,7 @@ _UNUSED: dict[type, tuple[str, ...]] = {
 # Any width; these have no published weights of their own.
 _CUSTOM: dict[str, tuple[type[WidthOptions], Callable[[Any], Architecture]]] = {
     "mobilenet_v1_custom": (WidthOptions, lambda options: MobileNetV1(alpha=options.alpha)),
-    "mobilenet_v2_custom": (WidthOptions, lambda options: MobileNetV2(alpha=options.alpha)),
+    "mobilenet_v2_custom": (WidthV2Options, lambda options: MobileNetV2(**options.model_dump())),
     "mobilenet_v3_small_custom": (
         WidthV3Options,
         lambda options: MobileNetV3(size="small", **options.model_dump()),

@@ -36,8 +36,14 @@ def registry_build_encoder(variant: str, inputs: Any, output_stride: int, option
 
 
 @hookimpl
-def registry_convert_weights(arrays: Mapping[str, Sequence[Any]]) -> Mapping[str, Sequence[Any]] | None:
-    """Rename the parameters of PyTorch's ResNets; KerasHub's arrays have our names already."""
+def registry_convert_weights(
+    variant: str, arrays: Mapping[str, Sequence[Any]], options: Any
+) -> Mapping[str, Sequence[Any]] | None:
+    """Rename what PyTorch's and Model Garden's ResNets call their arrays; KerasHub's have our names already."""
     from registry_resnet.conversion import renamed_layers
+    from registry_resnet.model_garden import garden_layers
 
-    return renamed_layers(arrays)
+    layers = renamed_layers(arrays)
+    if layers is not None:
+        return layers
+    return garden_layers(arrays, None if options is None else architecture_of(variant, options))

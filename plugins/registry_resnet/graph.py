@@ -6,6 +6,7 @@ from typing import Any
 
 from registry.backend import keras
 from registry.errors import ModelError
+from registry.models.activations import activation
 from registry.models.layers import AtrousAveragePooling2D, conv2d
 from registry.models.output_stride import AtrousSchedule, Sampling
 from registry_resnet.variants import ResNetArchitecture
@@ -46,8 +47,8 @@ def resnet_pyramid(
         )
     stem = _stem(inputs, architecture)
     pyramid = {"P1": stem}
-    x = _stem_pooling(stem, pre_activation=architecture.use_pre_activation)
-    schedule = AtrousSchedule(output_stride)
+    x = _stem_pooling(stem, architecture)
+    schedule = AtrousSchedule(output_stride, early=architecture.early_rate)
     schedule.next(4)  # stem and pooling
     last = len(architecture.stackwise_num_blocks) - 1
     for index in range(last + 1):
@@ -58,34 +59,40 @@ def resnet_pyramid(
     return pyramid
 
 
-def _batch_norm(x: Any, name: str) -> Any:
-    return layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=name)(x)
+def _batch_norm(x: Any, architecture: ResNetArchitecture, name: str) -> Any:
+    return layers.BatchNormalization(
+        epsilon=architecture.norm_epsilon, momentum=architecture.norm_momentum, name=name
+    )(x)
 
 
-def _bn_relu(x: Any, prefix: str) -> Any:
-    return layers.ReLU(name=f"{prefix}_relu")(_batch_norm(x, f"{prefix}_bn"))
+def _bn_activation(x: Any, architecture: ResNetArchitecture, prefix: str) -> Any:
+    x = _batch_norm(x, architecture, f"{prefix}_bn")
+    return activation(architecture.activation, name=f"{prefix}_relu")(x)
 
 
 def _stem(inputs: Any, architecture: ResNetArchitecture) -> Any:
     """Convolve to stride 2: one 7×7, or three 3×3 for vd. v2 leaves the last without activation."""
     filters, kernels = architecture.input_conv_filters, architecture.input_conv_kernel_sizes
-    x = layers.ZeroPadding2D((kernels[0] - 1) // 2, name="conv1_pad")(inputs)
-    x = layers.Conv2D(filters[0], kernels[0], strides=2, use_bias=False, name="conv1_conv")(x)
+    x = _convolution(inputs, architecture, filters[0], kernels[0], 2, 1, "conv1")
     for index in range(1, len(filters)):
-        x = _bn_relu(x, f"conv{index}")
+        x = _bn_activation(x, architecture, f"conv{index}")
         x = layers.Conv2D(
             filters[index], kernels[index], padding="same", use_bias=False, name=f"conv{index + 1}_conv"
         )(x)
-    return x if architecture.use_pre_activation else _bn_relu(x, f"conv{len(filters)}")
+    if architecture.use_pre_activation:
+        return x
+    return _bn_activation(x, architecture, f"conv{len(filters)}")
 
 
-def _stem_pooling(x: Any, *, pre_activation: bool) -> Any:
+def _stem_pooling(x: Any, architecture: ResNetArchitecture) -> Any:
     """3×3 max pooling at stride 2 over one pixel of padding.
 
-    After a ReLU zeros are neutral padding. The pre-activation stem has negative values, so there the pooling runs
-    at stride 1, whose own `same` padding never wins a maximum, and is subsampled.
+    After a ReLU zeros are neutral padding. Other stems have negative values, so there the pooling runs at stride 1,
+    whose own `same` padding never wins a maximum, and is subsampled.
     """
-    if pre_activation:
+    if architecture.padding == "same":
+        return layers.MaxPooling2D(3, strides=2, padding="same", name="pool1_pool")(x)
+    if architecture.use_pre_activation or architecture.activation != "relu":
         x = layers.MaxPooling2D(3, strides=1, padding="same", name="pool1_pool")(x)
         return layers.MaxPooling2D(1, strides=2, name="pool1_subsample")(x)
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
@@ -130,7 +137,7 @@ def _block(
     name: str,
 ) -> Any:
     pre_activation = architecture.use_pre_activation
-    activated = _bn_relu(x, f"{name}_pre_activation") if pre_activation else x
+    activated = _bn_activation(x, architecture, f"{name}_pre_activation") if pre_activation else x
     out_filters = filters * 4 if architecture.is_bottleneck else filters
 
     shortcut = x
@@ -143,7 +150,7 @@ def _block(
             shortcut
         )
         if not pre_activation:
-            shortcut = _batch_norm(shortcut, f"{name}_0_bn")
+            shortcut = _batch_norm(shortcut, architecture, f"{name}_0_bn")
 
     # (filters, kernel size, stride, atrous rate) of each convolution of the residual branch
     if architecture.is_bottleneck:
@@ -152,20 +159,24 @@ def _block(
         branch = [(filters, 3, sampling.stride, sampling.rate_in), (filters, 3, 1, sampling.rate_out)]
     x = activated
     for number, (width, kernel, stride, rate) in enumerate(branch, start=1):
-        x = _convolution(x, width, kernel, stride, rate, f"{name}_{number}")
+        x = _convolution(x, architecture, width, kernel, stride, rate, f"{name}_{number}")
         if number < len(branch):
-            x = _bn_relu(x, f"{name}_{number}")
+            x = _bn_activation(x, architecture, f"{name}_{number}")
         elif not pre_activation:
-            x = _batch_norm(x, f"{name}_{number}_bn")
+            x = _batch_norm(x, architecture, f"{name}_{number}_bn")
     if pre_activation:
         return layers.Add(name=f"{name}_out")([shortcut, x])
-    return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([shortcut, x]))
+    return activation(architecture.activation, name=f"{name}_out")(
+        layers.Add(name=f"{name}_add")([shortcut, x])
+    )
 
 
-def _convolution(x: Any, filters: int, kernel: int, stride: int, rate: int, prefix: str) -> Any:
+def _convolution(
+    x: Any, architecture: ResNetArchitecture, filters: int, kernel: int, stride: int, rate: int, prefix: str
+) -> Any:
     """Convolve with explicit symmetric padding where strided: `same` would pad one side only."""
     padding = "same"
-    if stride > 1:
+    if stride > 1 and architecture.padding == "symmetric":
         x = layers.ZeroPadding2D((kernel - 1) // 2, name=f"{prefix}_pad")(x)
         padding = "valid"
     return conv2d(

@@ -6,7 +6,7 @@ multi-grid and output stride arXiv:1706.05587.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 BlockType = Literal["basic_block", "bottleneck_block", "basic_block_vd", "bottleneck_block_vd"]
+Activation = Literal["relu", "swish"]
+Padding = Literal["symmetric", "same"]
 PositiveInt = Annotated[int, Field(strict=True, ge=1)]
 PositiveInts = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
@@ -37,6 +39,18 @@ class ResNetArchitecture:
     stackwise_num_blocks: tuple[int, ...]
     block_type: BlockType
     use_pre_activation: bool
+    activation: Activation = "relu"
+    padding: Padding = "symmetric"
+    norm_epsilon: float = 1e-5
+    norm_momentum: float = 0.9
+    early_rate: bool = False
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it computes as the networks of KerasHub's and PyTorch's weights do."""
+        return self == replace(
+            self, activation="relu", padding="symmetric", norm_epsilon=1e-5, early_rate=False
+        )
 
     @property
     def is_bottleneck(self) -> bool:
@@ -93,6 +107,21 @@ class CustomResNetOptions(ResNetOptions):
     )
     block_type: BlockType
     use_pre_activation: StrictBool = False
+    activation: Activation = Field("relu", description="After each normalization.")
+    padding: Padding = Field(
+        "symmetric",
+        description="Of strided layers: both sides alike, as PyTorch's, or TensorFlow's `same`, more at the end.",
+    )
+    norm_epsilon: Annotated[float, Field(strict=True, gt=0.0, lt=1.0)] = Field(
+        1e-5, description="Added to the variance in each batch normalization."
+    )
+    norm_momentum: Annotated[float, Field(strict=True, ge=0.0, lt=1.0)] = Field(
+        0.9, description="Of the moving statistics of each batch normalization."
+    )
+    early_rate: StrictBool = Field(
+        False,
+        description="A convolution that loses its stride has the atrous rate of those after it, as in Model Garden.",
+    )
 
     @model_validator(mode="after")
     def _lengths_agree(self) -> CustomResNetOptions:
@@ -237,6 +266,9 @@ _FAMILIES = (
     ),
 )
 
+# What serves classification only: the normalization after the last stack of v2, and PyTorch's `fc`.
+_UNUSED = ("post_bn", "predictions")
+
 _ARCHITECTURES: dict[str, ResNetArchitecture] = {
     f"{family.prefix}_{depth}": family.architecture(depth) for family in _FAMILIES for depth in family.members
 }
@@ -247,6 +279,7 @@ def _keras_hub_config(architecture: ResNetArchitecture, options: ResNetOptions) 
     if (
         options.multi_grid is not None
         or architecture.use_pre_activation
+        or not architecture.is_published
         or architecture.stackwise_num_filters[0] != 64
     ):
         return None
@@ -275,8 +308,7 @@ def _named_specs() -> list[EncoderSpec]:
             options=ResNetOptions,
             normalization=family.normalization,
             weights=weights,
-            # The normalization after the last stack of v2 serves classification only.
-            unused_weights=("post_bn",) if family.pre_activation else (),
+            unused_weights=_UNUSED,
             keras_hub_config=lambda options, name=f"{family.prefix}_{depth}": _keras_hub_config(  # type: ignore[misc]
                 _ARCHITECTURES[name], options
             ),
@@ -298,7 +330,7 @@ SPECS: tuple[EncoderSpec, ...] = (
         channels=lambda options: options.architecture().channels(),
         output_strides=(8, 16, 32),
         options=CustomResNetOptions,
-        unused_weights=("post_bn",),
+        unused_weights=_UNUSED,
         keras_hub_class="ResNetBackbone",
         keras_hub_config=lambda options: _keras_hub_config(options.architecture(), options),
         license="Apache-2.0",

@@ -149,7 +149,9 @@ def build_encoder(
     """
     encoder = PyramidEncoder(plugin, variant, output_stride, image_shape, options)
     if weights is not None:
-        report = load_encoder_weights(encoder.layers, plugin, variant, weights)
+        report = load_encoder_weights(
+            encoder.layers, plugin, variant, weights, encoder.get_config()["options"]
+        )
         encoder.set_weights_report(report)
     return encoder
 

@@ -22,12 +22,14 @@ __all__ = ["save_keras_hub"]
 _FIXED = {
     "aspp_filters": 256,
     "aspp_separable": False,
+    "aspp_atrous": True,
     "image_pooling": True,
     "decoder_filters": 256,
     "decoder_convolutions": 1,
     "decoder_kernel_size": 1,
     "decoder_separable": False,
     "batch_norm_epsilon": 1e-3,
+    "hidden_activation": "relu",
 }
 _ARGUMENTS = (
     "projection_filters",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from registry.models.base import CLASSIFIER, ImageSegmenter
 from registry.pyramid import EncoderSpec
 from registry.weights.arrays import Arrays, stored
 from registry.weights.assignment import WeightsReport, assign
+from registry.weights.checkpoints import checkpoint_prefix
 from registry.weights.handles import fetch_file_named, is_handle
 from registry.weights.opening import OpenedWeights, open_weights
 from registry.weights.saved_layers import assign_saved, layer_of
@@ -98,7 +99,9 @@ def _load_default(
 
 def _load_encoder_of(model: ImageSegmenter, source: str | os.PathLike[str]) -> WeightsReport:
     encoder = model.preset_config.encoder
-    report = load_encoder_weights(model.encoder.layers, encoder.plugin, encoder.variant, source)
+    report = load_encoder_weights(
+        model.encoder.layers, encoder.plugin, encoder.variant, source, encoder.options
+    )
     loaded = set(report.loaded)
     fresh = tuple(layer.name for layer in model.layers if layer.weights and layer.name not in loaded)
     return replace(report, fresh=fresh)
@@ -133,7 +136,8 @@ def _converted(opened: OpenedWeights, config: PresetConfig) -> tuple[Arrays, tup
     if parts is None:
         return opened.arrays, ()
     plugin, spec = find_encoder(config.encoder.plugin, config.encoder.variant)
-    encoder = plugin.convert_weights(spec.name, opened.source, parts.encoder)
+    options = spec.options.model_validate(config.encoder.options)
+    encoder = plugin.convert_weights(spec.name, opened.source, parts.encoder, options)
     return {**encoder, **parts.head}, (*spec.unused_weights, *parts.unused)
 
 
@@ -170,7 +174,11 @@ def _load_segmentation_weights(
 
 
 def load_encoder_weights(
-    layers: Sequence[Any], plugin: str, variant: str, source: str | os.PathLike[str]
+    layers: Sequence[Any],
+    plugin: str,
+    variant: str,
+    source: str | os.PathLike[str],
+    options: Mapping[str, Any] | None = None,
 ) -> WeightsReport:
     """Load an encoder's weights, for instance those of ImageNet.
 
@@ -179,6 +187,7 @@ def load_encoder_weights(
         plugin: name of its plugin, which may convert the arrays.
         variant: its variant.
         source: one of the variant's weight sources by name, a handle or a path.
+        options: that it was built with, if they are known.
 
     Returns:
         What was loaded.
@@ -190,10 +199,11 @@ def load_encoder_weights(
     """
     loaded, spec = find_encoder(plugin, variant)
     name = os.fspath(source)
-    if name not in spec.weights and not is_handle(name) and not Path(name).exists():
+    is_file = is_handle(name) or Path(name).exists() or checkpoint_prefix(name) is not None
+    if name not in spec.weights and not is_file:
         raise ModelError(
             f"the weights of encoder {spec.name!r} are a name among {', '.join(spec.weights) or '(none)'}, "
-            "a handle, or the path of a file or preset directory",
+            "a handle, or the path of a file, checkpoint or preset directory",
             received=name,
             repair=nearest(name, spec.weights),
         )
@@ -203,7 +213,8 @@ def load_encoder_weights(
         names = {layer.name for layer in layers}
         others = [key for key in opened.arrays if layer_of(key) not in names]
         return assign_saved(layers, opened.arrays, source=opened.source, unused=others)
-    arrays = loaded.convert_weights(spec.name, name, opened.arrays)
+    given = None if options is None else spec.options.model_validate(dict(options))
+    arrays = loaded.convert_weights(spec.name, name, opened.arrays, given)
     unused = spec.unused_weights
     if any(layer.startswith(CLASSIFIER) for layer in arrays):
         # The weights of a whole segmenter, of which the encoder is a part.

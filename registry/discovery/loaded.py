@@ -150,7 +150,7 @@ class LoadedPlugin(Plugin):
         return dict(levels)
 
     def convert_weights(
-        self, variant: str, source: str, arrays: Mapping[str, Sequence[Any]]
+        self, variant: str, source: str, arrays: Mapping[str, Sequence[Any]], options: Any = None
     ) -> Mapping[str, Sequence[Any]]:
         """Let the plugin name and arrange the arrays of a weight source as its layers have them.
 
@@ -158,6 +158,7 @@ class LoadedPlugin(Plugin):
             variant: one of `encoders`.
             source: a key of its `weights`, or the handle or path that the user gave.
             arrays: what the source holds, in its own names.
+            options: what the encoder was built with, if that is known.
 
         Returns:
             Layer name → arrays in the order of the layer's variables; `arrays` itself if nothing is to be converted.
@@ -171,7 +172,9 @@ class LoadedPlugin(Plugin):
         with blaming(
             self._claim, f"must convert weights of {variant!r} without raising", passing=RegistryError
         ):
-            converted = self._hooks.registry_convert_weights(variant=variant, source=source, arrays=arrays)
+            converted = self._hooks.registry_convert_weights(
+                variant=variant, source=source, arrays=arrays, options=options
+            )
         if converted is None:
             return arrays
         if not isinstance(converted, Mapping):

@@ -26,46 +26,39 @@ def atrous_spatial_pyramid_pooling(
     image_pooling: bool = True,
     dropout: float = 0.0,
     batch_norm: dict[str, float] | None = None,
+    activation: str = "relu",
 ) -> Any:
     """Append ASPP: a 1×1 branch, one 3×3 branch per rate, image pooling; concatenate; project by 1×1.
 
     Args:
         x: `KerasTensor` (batch, height, width, channels), the deepest features.
-        dilation_rates: atrous rate of each 3×3 branch.
+        dilation_rates: atrous rate of each 3×3 branch; empty for none of them.
         filters: channels of each branch and of the projection.
         separable: make the 3×3 branches depthwise separable.
         image_pooling: include the branch of globally averaged features.
         dropout: rate after the projection.
         batch_norm: `momentum` and `epsilon` of every normalization.
+        activation: after every normalization, a key of `registry.models.activations.ACTIVATIONS`.
 
     Returns:
         `KerasTensor` (batch, height, width, filters).
     """
-    branches = [conv_bn_relu(x, filters, 1, names=_names("aspp", 1), batch_norm=batch_norm)]
+    common: dict[str, Any] = {"batch_norm": batch_norm, "activation": activation}
+    branches = [conv_bn_relu(x, filters, 1, names=_names("aspp", 1), **common)]
     atrous_branch = separable_conv_bn_relu if separable else conv_bn_relu
     for number, rate in enumerate(dilation_rates, start=2):
         branches.append(
-            atrous_branch(
-                x, filters, 3, dilation_rate=rate, names=_names("aspp", number), batch_norm=batch_norm
-            )
+            atrous_branch(x, filters, 3, dilation_rate=rate, names=_names("aspp", number), **common)
         )
     if image_pooling:
         pooled = keras.layers.GlobalAveragePooling2D(keepdims=True, name="average_pooling")(x)
         pooled = conv_bn_relu(
-            pooled,
-            filters,
-            1,
-            names=("conv_pooling", "bn_pooling", "activation_pooling"),
-            batch_norm=batch_norm,
+            pooled, filters, 1, names=("conv_pooling", "bn_pooling", "activation_pooling"), **common
         )
         branches.append(ResizeLike(name="resizing")([pooled, x]))
-    x = keras.layers.Concatenate(name="aspp_concat")(branches)
+    x = keras.layers.Concatenate(name="aspp_concat")(branches) if len(branches) > 1 else branches[0]
     x = conv_bn_relu(
-        x,
-        filters,
-        1,
-        names=("conv_projection", "bn_projection", "activation_projection"),
-        batch_norm=batch_norm,
+        x, filters, 1, names=("conv_projection", "bn_projection", "activation_projection"), **common
     )
     return keras.layers.Dropout(dropout, name="dropout")(x)
 

@@ -45,6 +45,7 @@ class DeepLabV3Backbone(Backbone):
         aspp_filters: channels of the ASPP branches and projection.
         aspp_separable: depthwise separable 3×3 branches.
         aspp_dropout: dropout rate after the ASPP projection.
+        aspp_atrous: include ASPP's 3×3 branches; without them `dilation_rates` is not used.
         image_pooling: include ASPP's global branch.
         decoder_filters: channels of the convolutions after upsampling and concatenation.
         decoder_convolutions: how many of them; KerasHub's model has one, the V3+ paper two, the V3 paper none.
@@ -52,6 +53,7 @@ class DeepLabV3Backbone(Backbone):
         decoder_separable: depthwise separable ones.
         batch_norm_momentum: of ASPP and decoder.
         batch_norm_epsilon: of ASPP and decoder.
+        hidden_activation: after every normalization of ASPP and decoder, for instance `relu` or `swish`.
         **kwargs: `name` and `trainable` of `tf_keras.Model`.
 
     Input: (batch, height, width, 3); output: (batch, height, width, channels of the last convolution), where
@@ -74,6 +76,7 @@ class DeepLabV3Backbone(Backbone):
         aspp_filters: int = 256,
         aspp_separable: bool = False,
         aspp_dropout: float = 0.0,
+        aspp_atrous: bool = True,
         image_pooling: bool = True,
         decoder_filters: int = 256,
         decoder_convolutions: int = 1,
@@ -81,6 +84,7 @@ class DeepLabV3Backbone(Backbone):
         decoder_separable: bool = False,
         batch_norm_momentum: float = 0.99,
         batch_norm_epsilon: float = 1e-3,
+        hidden_activation: str = "relu",
         **kwargs: Any,
     ) -> None:
         pyramid = pyramid_of(image_encoder)
@@ -116,15 +120,18 @@ class DeepLabV3Backbone(Backbone):
             inputs, pyramid = retrace(inputs, pyramid, shape)
         factors = upsampling_factors(upsampling_size, aspp_stride, strides.get(low_level_feature_key or ""))
 
-        batch_norm = {"momentum": batch_norm_momentum, "epsilon": batch_norm_epsilon}
+        common: dict[str, Any] = {
+            "batch_norm": {"momentum": batch_norm_momentum, "epsilon": batch_norm_epsilon},
+            "activation": hidden_activation,
+        }
         x = atrous_spatial_pyramid_pooling(
             pyramid[spatial_pyramid_pooling_key],
-            rates,
+            rates if aspp_atrous else (),
             filters=aspp_filters,
             separable=aspp_separable,
             image_pooling=image_pooling,
             dropout=aspp_dropout,
-            batch_norm=batch_norm,
+            **common,
         )
         x = bilinear_upsampling(x, factors, name="encoder_output_upsampling")
         if low_level_feature_key is not None:
@@ -132,14 +139,12 @@ class DeepLabV3Backbone(Backbone):
                 pyramid[low_level_feature_key],
                 projection_filters,
                 names=("decoder_conv", "decoder_norm", "decoder_relu"),
-                batch_norm=batch_norm,
+                **common,
             )
             x = keras.layers.Concatenate(name="encoder_decoder_concat")([x, low_level])
         head_convolution = separable_conv_bn_relu if decoder_separable else conv_bn_relu
         for number in range(1, decoder_convolutions + 1):
-            x = head_convolution(
-                x, decoder_filters, decoder_kernel_size, names=_head_names(number), batch_norm=batch_norm
-            )
+            x = head_convolution(x, decoder_filters, decoder_kernel_size, names=_head_names(number), **common)
         final = (aspp_stride[0] // factors[0], aspp_stride[1] // factors[1])
         outputs = bilinear_upsampling(x, final, name="backbone_output_upsampling")
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
@@ -161,6 +166,7 @@ class DeepLabV3Backbone(Backbone):
                 "aspp_filters": aspp_filters,
                 "aspp_separable": aspp_separable,
                 "aspp_dropout": aspp_dropout,
+                "aspp_atrous": aspp_atrous,
                 "image_pooling": image_pooling,
                 "decoder_filters": decoder_filters,
                 "decoder_convolutions": decoder_convolutions,
@@ -168,6 +174,7 @@ class DeepLabV3Backbone(Backbone):
                 "decoder_separable": decoder_separable,
                 "batch_norm_momentum": batch_norm_momentum,
                 "batch_norm_epsilon": batch_norm_epsilon,
+                "hidden_activation": hidden_activation,
             },
         )
 

@@ -214,8 +214,9 @@ def conv_bn_relu(
     dilation_rate: int = 1,
     names: tuple[str, str, str],
     batch_norm: dict[str, float] | None = None,
+    activation: str = "relu",
 ) -> Any:
-    """Append convolution without bias → batch normalization → ReLU, size kept.
+    """Append convolution without bias → batch normalization → ReLU, or another activation; size kept.
 
     Args:
         x: `KerasTensor` (batch, height, width, channels).
@@ -224,6 +225,7 @@ def conv_bn_relu(
         dilation_rate: atrous rate.
         names: layer names of convolution, normalization and activation.
         batch_norm: `momentum` and `epsilon`, tf-keras's defaults where absent.
+        activation: a key of `registry.models.activations.ACTIVATIONS`.
 
     Returns:
         `KerasTensor` (batch, height, width, filters).
@@ -233,7 +235,7 @@ def conv_bn_relu(
         filters, kernel_size, dilation_rate=dilation_rate, padding="same", use_bias=False, name=conv_name
     )(x)
     x = keras.layers.BatchNormalization(name=norm_name, **(batch_norm or {}))(x)
-    return keras.layers.ReLU(name=activation_name)(x)
+    return make_activation(activation, name=activation_name)(x)
 
 
 def separable_conv_bn_relu(
@@ -244,6 +246,7 @@ def separable_conv_bn_relu(
     dilation_rate: int = 1,
     names: tuple[str, str, str],
     batch_norm: dict[str, float] | None = None,
+    activation: str = "relu",
 ) -> Any:
     """Append an atrous separable convolution: depthwise → BN → ReLU → pointwise → BN → ReLU (arXiv:1802.02611).
 
@@ -255,5 +258,5 @@ def separable_conv_bn_relu(
         kernel_size, dilation_rate=dilation_rate, padding="same", use_bias=False, name=depthwise_names[0]
     )(x)
     x = keras.layers.BatchNormalization(name=depthwise_names[1], **(batch_norm or {}))(x)
-    x = keras.layers.ReLU(name=depthwise_names[2])(x)
-    return conv_bn_relu(x, filters, 1, names=names, batch_norm=batch_norm)
+    x = make_activation(activation, name=depthwise_names[2])(x)
+    return conv_bn_relu(x, filters, 1, names=names, batch_norm=batch_norm, activation=activation)

@@ -35,10 +35,13 @@ class AtrousSchedule:
 
     Args:
         output_stride: ratio of input size to the deepest feature map; None leaves every stride.
+        early: give the operation that loses its stride the rate of what follows it. Subsampled features then differ
+            from the strided network's; some projects trained their networks so.
     """
 
-    def __init__(self, output_stride: int | None) -> None:
+    def __init__(self, output_stride: int | None, *, early: bool = False) -> None:
         self.output_stride = output_stride
+        self.early = early
         self.stride = 1
         self.rate = 1
 
@@ -47,6 +50,6 @@ class AtrousSchedule:
         rate_in = self.rate
         if self.output_stride is not None and self.stride * stride > self.output_stride:
             self.rate *= stride
-            return Sampling(1, rate_in, self.rate)
+            return Sampling(1, self.rate if self.early else rate_in, self.rate)
         self.stride *= stride
         return Sampling(stride, rate_in, rate_in)

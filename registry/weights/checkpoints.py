@@ -21,12 +21,17 @@ import numpy as np
 
 from registry.errors import WeightsError, WeightsFormatError
 from registry.weights.arrays import StoredArray
+from registry.weights.messages import BYTES, VARINT, fields, varint
 
-__all__ = ["checkpoint_prefix", "read_checkpoint"]
+__all__ = ["OBJECT_GRAPH", "checkpoint_prefix", "read_checkpoint"]
+
+# The text beside the arrays of TensorFlow 2: which object holds which by what name.
+OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER, _TRAILER = 48, 5
 _LARGEST_INDEX = 256 << 20
+_LARGEST_GRAPH = 16 << 20
 _MOST_VARIABLES = 200_000
 _MASK = 0xA282EAD8
 _DTYPES: dict[int, Any] = {
@@ -44,7 +49,6 @@ _DTYPES: dict[int, Any] = {
     23: np.uint64,
 }
 _STRING = 7
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclass
@@ -71,7 +75,7 @@ def read_checkpoint(prefix: Path) -> dict[str, list[StoredArray]]:
         prefix: path of the files without `.index` and `.data-…`.
 
     Returns:
-        Variable name → a list of one array. Texts, such as the graph of objects that TensorFlow 2 writes, are left out.
+        Variable name → a list of one array. Texts are left out, but for `OBJECT_GRAPH`, which comes as its bytes.
 
     Raises:
         WeightsFormatError: a file is damaged, absent, or claims more than it holds.
@@ -86,11 +90,17 @@ def read_checkpoint(prefix: Path) -> dict[str, list[StoredArray]]:
             for name, entry in entries.items()
             if entry.dtype != _STRING and not entry.sliced
         }
+        is_empty = not arrays
+        arrays |= {
+            name: [_text(index, name, entry, shards)]
+            for name, entry in entries.items()
+            if name == OBJECT_GRAPH and entry.dtype == _STRING and not entry.shape and not entry.sliced
+        }
     except WeightsError:
         raise
     except Exception as error:  # damage surfaces as IndexError, ValueError, struct.error, OSError, …
         raise _malformed(index, f"{type(error).__name__}: {error}") from error
-    if not arrays:
+    if is_empty:
         raise _malformed(index, "it holds no array")
     return arrays
 
@@ -119,8 +129,8 @@ def _table(index: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _handle(data: bytes, place: int) -> tuple[tuple[int, int], int]:
-    offset, place = _varint(data, place)
-    size, place = _varint(data, place)
+    offset, place = varint(data, place)
+    size, place = varint(data, place)
     return (offset, size), place
 
 
@@ -133,7 +143,7 @@ def _block(index: Path, content: bytes, handle: tuple[int, int]) -> Iterator[tup
         raise _malformed(index, "a block lies beyond its end")
     if trailer[0] != 0:
         raise _malformed(index, "a block is compressed, which TensorFlow does not do in checkpoints")
-    if _masked(data + trailer[:1]) != struct.unpack("<I", trailer[1:])[0]:
+    if _masked(google_crc32c.value(data + trailer[:1])) != struct.unpack("<I", trailer[1:])[0]:
         raise _malformed(index, "the checksum of a block is wrong")
     (restarts,) = struct.unpack("<I", data[-4:])
     end = size - 4 - 4 * restarts
@@ -141,9 +151,9 @@ def _block(index: Path, content: bytes, handle: tuple[int, int]) -> Iterator[tup
         raise _malformed(index, "a block claims more restarts than it has room for")
     place, key = 0, b""
     while place < end:
-        shared, place = _varint(data, place)
-        own, place = _varint(data, place)
-        length, place = _varint(data, place)
+        shared, place = varint(data, place)
+        own, place = varint(data, place)
+        length, place = varint(data, place)
         if shared > len(key) or place + own + length > end:
             raise _malformed(index, "an entry lies beyond its block")
         key = key[:shared] + data[place : place + own]
@@ -154,7 +164,7 @@ def _block(index: Path, content: bytes, handle: tuple[int, int]) -> Iterator[tup
 
 def _shard_files(prefix: Path, header: bytes) -> list[Path]:
     count = 1
-    for number, _, value in _fields(header):
+    for number, _, value in fields(header):
         if number == 1:
             count = int(value)
         if number == 2 and value:
@@ -167,50 +177,18 @@ def _shard_files(prefix: Path, header: bytes) -> list[Path]:
 def _entry(value: bytes) -> _Entry:
     entry = _Entry()
     names = {1: "dtype", 3: "shard", 4: "offset", 5: "size", 6: "checksum"}
-    for number, kind, held in _fields(value):
-        if number == 2 and kind == _BYTES:
-            entry.shape = [_extent(dim) for at, _, dim in _fields(held) if at == 2]
+    for number, kind, held in fields(value):
+        if number == 2 and kind == BYTES:
+            entry.shape = [_extent(dim) for at, _, dim in fields(held) if at == 2]
         elif number == 7:
             entry.sliced = True
-        elif number in names and kind != _BYTES:
+        elif number in names and kind != BYTES:
             setattr(entry, names[number], int(held))
     return entry
 
 
 def _extent(dim: bytes) -> int:
-    return next((int(value) for number, kind, value in _fields(dim) if number == 1 and kind == _VARINT), 0)
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int, Any]]:
-    """Number, wire type and value of each field of a message of Protocol Buffers."""
-    place = 0
-    while place < len(message):
-        tag, place = _varint(message, place)
-        number, kind = tag >> 3, tag & 7
-        if kind == _VARINT:
-            value, place = _varint(message, place)
-            yield number, kind, value
-            continue
-        if kind == _BYTES:
-            length, place = _varint(message, place)
-        else:
-            length = {_FIXED64: 8, _FIXED32: 4}[kind]
-        held = message[place : place + length]
-        if len(held) != length:
-            raise ValueError("a field lies beyond its message")
-        place += length
-        yield number, kind, held if kind == _BYTES else int.from_bytes(held, "little")
-
-
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, place
-    raise ValueError("a number of more than ten bytes")
+    return next((int(value) for number, kind, value in fields(dim) if number == 1 and kind == VARINT), 0)
 
 
 def _stored(index: Path, name: str, entry: _Entry, shards: list[Path]) -> StoredArray:
@@ -218,22 +196,13 @@ def _stored(index: Path, name: str, entry: _Entry, shards: list[Path]) -> Stored
     if dtype is None:
         raise _malformed(index, f"the array {name!r} has TensorFlow's dtype {entry.dtype}, not numbers")
     dtype = np.dtype(dtype)
-    if entry.shard >= len(shards):
-        raise _malformed(index, f"the array {name!r} lies in file {entry.shard} of {len(shards)}")
-    file = shards[entry.shard]
-    if not file.is_file():
-        raise _malformed(index, f"there is no {file.name} beside it")
+    file = _shard(index, name, entry, shards)
     if prod(entry.shape) * dtype.itemsize != entry.size or entry.offset + entry.size > file.stat().st_size:
         raise _malformed(index, f"the array {name!r} of shape {entry.shape} is not what lies in {file.name}")
 
     def read() -> np.ndarray:
-        try:
-            with file.open("rb") as stream:
-                stream.seek(entry.offset)
-                content = stream.read(entry.size)
-        except OSError as error:
-            raise _malformed(file, str(error)) from error
-        if len(content) != entry.size or _masked(content) != entry.checksum:
+        content = _content(file, entry)
+        if len(content) != entry.size or _masked(google_crc32c.value(content)) != entry.checksum:
             raise _malformed(file, f"the checksum of {name!r} is wrong")
         return np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(entry.shape)
 
@@ -243,8 +212,41 @@ def _stored(index: Path, name: str, entry: _Entry, shards: list[Path]) -> Stored
     return array
 
 
-def _masked(data: bytes) -> int:
-    checksum = google_crc32c.value(data)
+def _text(index: Path, name: str, entry: _Entry, shards: list[Path]) -> StoredArray:
+    """One text: its length, the checksum of that, its bytes."""
+    file = _shard(index, name, entry, shards)
+    if entry.size > _LARGEST_GRAPH or entry.offset + entry.size > file.stat().st_size:
+        raise _malformed(index, f"the text {name!r} of {entry.size:,} bytes is not what lies in {file.name}")
+    content = _content(file, entry)
+    length, place = varint(content, 0)
+    text = content[place + 4 :]
+    # The checksum is over the length as four bytes, whatever room it takes.
+    checksum = google_crc32c.value(struct.pack("<I", len(text)) + content[place : place + 4] + text)
+    if len(text) != length or _masked(checksum) != entry.checksum:
+        raise _malformed(file, f"the checksum of {name!r} is wrong")
+    array = np.frombuffer(text, np.uint8)
+    return StoredArray(array.shape, lambda: array, array.dtype)
+
+
+def _shard(index: Path, name: str, entry: _Entry, shards: list[Path]) -> Path:
+    if entry.shard >= len(shards):
+        raise _malformed(index, f"the array {name!r} lies in file {entry.shard} of {len(shards)}")
+    file = shards[entry.shard]
+    if not file.is_file():
+        raise _malformed(index, f"there is no {file.name} beside it")
+    return file
+
+
+def _content(file: Path, entry: _Entry) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            stream.seek(entry.offset)
+            return stream.read(entry.size)
+    except OSError as error:
+        raise _malformed(file, str(error)) from error
+
+
+def _masked(checksum: int) -> int:
     return ((checksum >> 15 | checksum << 17) + _MASK) & 0xFFFFFFFF
 
 

@@ -6,6 +6,7 @@ from small_networks import randomize
 
 from registry.backend import keras
 from registry.errors import ModelError
+from registry_resnet.conversion import renamed_layers
 from registry_resnet.graph import resnet_pyramid
 from registry_resnet.variants import SPECS, CustomResNetOptions, architecture_of
 
@@ -92,6 +93,11 @@ def test_named_variants_have_the_parameters_that_they_state(spec):
     assert keras.Model(inputs, pyramid).count_params() == spec.parameters
     assert {level: tensor.shape[-1] for level, tensor in pyramid.items()} == spec.channels_for()
     keras.backend.clear_session()
+
+
+def test_the_classifier_of_pytorch_s_files_is_unused_by_declaration():
+    layers = renamed_layers({"fc.weight": [np.zeros((10, 8))], "fc.bias": [np.zeros(10)]})
+    assert all(set(layers) <= set(spec.unused_weights) for spec in SPECS)
 
 
 def test_multi_grid_must_have_one_factor_per_block():

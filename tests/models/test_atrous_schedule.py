@@ -19,6 +19,12 @@ def test_strides_and_rates_of_a_network(output_stride, expected):
     assert [schedule.next(stride) for stride in (2, 2, 1, 2, 2, 2)] == [Sampling(*item) for item in expected]
 
 
+def test_early_rates_hold_where_the_stride_is_lost():
+    schedule = AtrousSchedule(8, early=True)
+    expected = [(2, 1, 1), (2, 1, 1), (1, 1, 1), (2, 1, 1), (1, 2, 2), (1, 4, 4)]
+    assert [schedule.next(stride) for stride in (2, 2, 1, 2, 2, 2)] == [Sampling(*item) for item in expected]
+
+
 def test_stride_times_rate_is_the_undilated_stride():
     schedule, undilated = AtrousSchedule(8), 1
     for stride in (4, 1, 2, 2, 1, 2):

@@ -63,3 +63,12 @@ def torch_array(parameter, shape):
     if parameter.endswith(("bias", "running_mean")):
         kind = "shift"
     return seeded_array(parameter, kind, shape, int(np.prod(shape[1:])))
+
+
+def garden_array(name, shape):
+    """Array of a variable of TF Model Garden's checkpoints; None for what is no part of the network."""
+    path = name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")
+    if "/.OPTIMIZER_SLOT/" in name or not path.startswith(("backbone/", "decoder/", "head/", "model/")):
+        return None
+    layer, _, variable = path.rpartition("/")
+    return keras_array(layer, variable, shape)

@@ -205,6 +205,20 @@ def checkpoint_block():
     return entries([(b"", b"\x08\x01\x1a\x02\x08\x01"), (b"conv/weights", entry)])
 
 
+def object_graph():
+    """The graph of objects of a checkpoint: `decoder/aspp`, each object with the number of its child."""
+
+    def piece(content):
+        return b"\x0a" + varint(len(content)) + content
+
+    def child(number, name):
+        return piece(b"\x08" + varint(number) + b"\x12" + varint(len(name)) + name)
+
+    return (
+        piece(child(1, b"decoder") + child(2, b"head")) + piece(child(3, b"aspp")) + piece(b"") + piece(b"")
+    )
+
+
 def image(suffix, mode="RGB"):
     content = io.BytesIO()
     pixels = RNG.integers(0, 255, (9, 12, 3), np.uint8)

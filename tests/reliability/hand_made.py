@@ -145,6 +145,16 @@ CASES = {
         "checksum",
     ),
     "a checkpoint of endless numbers": ("checkpoint's block, checksums right", b"\xff" * 64, "restarts"),
+    "a checkpoint with a child that is no object": (
+        "checkpoint's graph of objects",
+        corpus.object_graph().replace(b"\x08\x01", b"\x08\x09"),
+        "out of range",
+    ),
+    "a checkpoint whose graph of objects has no end": (
+        "checkpoint's graph of objects",
+        b"\x0a\x00" * 200_001,
+        "more than 200,000 fields",
+    ),
     "a .tflite of another kind": (".tflite, outline", b"\0\0\0\0ONNX" + bytes(40), "TFL3"),
     "a .tflite that is empty": (".tflite, outline", b"", "empty"),
     "a .tflite whose root lies elsewhere": (".tflite, outline", b"\xff\xff\xff\x7f" + TFLITE[4:], "root"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import corpus
+import numpy as np
 import typer
 
 from registry.catalog import resolve, resolve_recipe
@@ -24,9 +25,10 @@ from registry.locking.lockfile import read_lock
 from registry.metadata import read_metadata
 from registry.runtime.modelfile import check_structure
 from registry.weights.archives import malformed, read_config, unpacked_weights
-from registry.weights.checkpoints import read_checkpoint
+from registry.weights.checkpoints import OBJECT_GRAPH, read_checkpoint
 from registry.weights.hdf5 import check_file
 from registry.weights.keras_hub import open_preset
+from registry.weights.object_paths import children
 from registry.weights.opening import open_weights
 
 __all__ = ["PARSERS", "Parser"]
@@ -132,6 +134,10 @@ PARSERS = {
     "checkpoint's block, checksums right": Parser(
         lambda: [corpus.checkpoint_block()],
         lambda data, folder: _checkpoint(corpus.table([data]), folder),
+    ),
+    "checkpoint's graph of objects": Parser(
+        lambda: [corpus.object_graph()],
+        lambda data, _: children({OBJECT_GRAPH: [np.frombuffer(data, np.uint8)]}, "decoder/aspp"),
     ),
     ".tflite, graph": Parser(lambda: [corpus.tflite()], lambda data, _: read_graph(data)),
     ".tflite, outline": Parser(lambda: [corpus.tflite()], in_file("x.tflite", check_structure)),

@@ -221,7 +221,11 @@ def mobilenet_preset():
         "output_stride": 16,
         "options": {"alpha": 0.35},
     }
-    preset["architecture"] = {"name": "deeplab_v3", "aspp": {"filters": 8}, "classifier_bias": True}
+    preset["architecture"] = {
+        "name": "deeplab_v3",
+        "aspp": {"filters": 8, "atrous": False},
+        "classifier_bias": True,
+    }
     return preset
 
 
@@ -248,8 +252,8 @@ def test_a_mobilenet_checkpoint_loads_whole(mobilenet_preset, tmp_path):
         for name, value in deeplab_head(rng, 112, 24, 8, 5).items()
         if not name.startswith("decoder/") and "_depthwise" not in name and "_pointwise" not in name
     }
-    for number in (1, 2, 3):
-        head |= slim_convolution(rng, f"aspp{number}", (3, 3, 112, 8))
+    # As published: the first branch and the pooled features are all that there is.
+    head |= slim_convolution(rng, "concat_projection", (1, 1, 2 * 8, 8))
     arrays = slim_mobilenet(rng, model) | head | {"global_step": np.array(7, np.int64)}
     loaded = registry.build(mobilenet_preset, weights=write(tmp_path / "model.ckpt-7", arrays))
     report = loaded.weights_report
