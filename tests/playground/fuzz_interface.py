@@ -69,7 +69,10 @@ def fuzz(app: Any, examples: int, number: int = 0) -> collections.Counter[tuple[
 
 
 def _send(operation: Any, client: Any, model: str, examples: int, number: int, seen: Any) -> None:
-    """Requests for one operation: right ones, wrong ones where there is a body; every second one with a model and an image that there are: others are refused early."""
+    """Requests for one operation: right ones, and wrong ones where there is a body.
+
+    Every second one names a model that there is, every fourth brings an image: what is made up is refused early.
+    """
     modes = list(GenerationMode) if operation.body else [GenerationMode.POSITIVE]
 
     @seed(number)

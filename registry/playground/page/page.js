@@ -135,13 +135,21 @@ function show(answer, compares) {
   );
 }
 
+// The converter joins the names of what it fused; the first says enough, and all of them are a hover away.
+function layer(names) {
+  const made = document.createElement("span");
+  made.textContent = names.split(";")[0];
+  made.title = names;
+  return made;
+}
+
 function operations(inspected) {
   const table = document.createElement("table");
   table.append(
     row(["#", "operation", "output", "precision", "MACs", "layer"], "th"),
     ...inspected.operations.map((one) =>
       row([String(one.index), one.name, one.output_shape.join(" × "), one.precision,
-        (one.macs ?? 0).toLocaleString("en"), one.layer])),
+        (one.macs ?? 0).toLocaleString("en"), layer(one.layer)])),
   );
   const sum = document.createElement("p");
   const millions = inspected.macs === null ? "unknown" : (inspected.macs / 1e6).toFixed(1);
