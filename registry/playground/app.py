@@ -205,7 +205,7 @@ def _add_models(app: FastAPI, server: _Server) -> None:
         status_code=201,
         tags=["models"],
         response_model=ModelFacts,
-        responses=refusals(413, 422, 503),
+        responses=refusals(400, 413, 422, 503),
     )
     def add_model(
         file: Annotated[
@@ -247,7 +247,7 @@ def _add_images(app: FastAPI, server: _Server) -> None:
         "/api/segment",
         tags=["images"],
         response_model=Segmentation,
-        responses=refusals(404, 413, 422, 503),
+        responses=refusals(400, 404, 413, 422, 503),
     )
     def segment(image: Photo, model: Annotated[str, Form()]) -> dict[str, Any]:
         """Segment an image: mask, overlay, classes, and how long the model took."""
@@ -260,7 +260,7 @@ def _add_images(app: FastAPI, server: _Server) -> None:
         "/api/compare",
         tags=["images"],
         response_model=Comparison,
-        responses=refusals(404, 413, 422, 503),
+        responses=refusals(400, 404, 413, 422, 503),
     )
     def compare(image: Photo, a: Annotated[str, Form()], b: Annotated[str, Form()]) -> dict[str, Any]:
         """Segment an image with two models: both answers, and where they differ."""

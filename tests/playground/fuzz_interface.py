@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import collections
 import io
+import json
 import sys
 import tempfile
 from importlib.resources import as_file, files
@@ -96,7 +97,6 @@ def _send(operation: Any, client: Any, model: str, examples: int, number: int, s
         answer = client.request(
             case.method,
             operation.path.format(**{key: quote(str(value), safe="") for key, value in path.items()}),
-            headers=dict(case.headers or {}),
             **_content(case.media_type, body, real=bool(seen.total() % 4 == 1)),
         )
         seen[operation.label, answer.status_code] += 1
@@ -106,17 +106,18 @@ def _send(operation: Any, client: Any, model: str, examples: int, number: int, s
 
 
 def _content(media_type: str | None, body: Any, *, real: bool) -> dict[str, Any]:
-    """A body as httpx takes it; what the interface takes as a file is one, and an image where `real` says so."""
-    if media_type is None or not isinstance(body, dict):
-        return {} if media_type is None else {"json": body}
-    if media_type == "application/json":
-        return {"json": body}
-    files = {
-        key: ("x", _photo() if real else str(value).encode("utf-8", "replace"))
-        for key, value in body.items()
-        if key in ("image", "file")
-    }
-    return {"files": files, "data": {key: str(value) for key, value in body.items() if key not in files}}
+    """A body as the client takes it; what the interface takes as a file is one, and an image where `real` says so."""
+    if media_type is None:
+        return {}
+    if isinstance(body, dict) and media_type == "multipart/form-data":
+        files = {
+            key: ("x", _photo() if real else str(value).encode("utf-8", "replace"))
+            for key, value in body.items()
+            if key in ("image", "file")
+        }
+        return {"files": files, "data": {key: str(value) for key, value in body.items() if key not in files}}
+    content = body if isinstance(body, bytes) else json.dumps(body, default=str).encode()
+    return {"content": content, "headers": {"Content-Type": media_type}}
 
 
 def _photo() -> bytes:
