@@ -138,7 +138,7 @@ class Offer(BaseModel):
 
 
 _WHY = {
-    400: "The form is malformed.",
+    400: "Its body is malformed.",
     404: "It does not exist, or no longer.",
     409: "Something has to happen before.",
     413: "It is too large.",

@@ -286,7 +286,7 @@ def _add_jobs(app: FastAPI, server: _Server) -> None:
         status_code=202,
         tags=["jobs"],
         response_model=JobState,
-        responses=refusals(404, 409, 413, 422, 503),
+        responses=refusals(400, 404, 409, 413, 422, 503),
     )
     def export_preset(preset: str, request: ExportRequest) -> dict[str, Any]:
         """Export a preset; the job's result is the model. int8 is calibrated on the images of the last requests."""
@@ -303,7 +303,7 @@ def _add_jobs(app: FastAPI, server: _Server) -> None:
         status_code=202,
         tags=["jobs"],
         response_model=JobState,
-        responses=refusals(404, 409, 413, 422, 503),
+        responses=refusals(400, 404, 409, 413, 422, 503),
     )
     def start_batch(request: BatchRequest) -> dict[str, Any]:
         """Segment a folder of images; what is finished there is not done again."""
