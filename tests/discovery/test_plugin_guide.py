@@ -117,7 +117,7 @@ def other_blocks(language: str) -> list[str]:
 
 def test_every_block_is_of_a_kind_that_is_tested():
     text = GUIDE.read_text(encoding="utf-8")
-    assert {block.language for block in fenced(text) if block.file is None} == {"python", "toml", "sh", ""}
+    assert {block.language for block in fenced(text) if block.file is None} == {"python", "toml", "sh"}
     indented = re.findall(r"^\n((?:    .*\n)+)", unfenced(text), re.MULTILINE)
     assert [block.split()[0] for block in indented] == ["registry-tinynet/"], (
         "the tree of files; fence the rest"
