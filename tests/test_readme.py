@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from fenced import texts
 
 import registry
 from registry.cli.app import app
@@ -11,12 +12,8 @@ from registry.cli.app import app
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-
-
 def test_the_preset_is_valid(tmp_path, monkeypatch):
-    (text,) = blocks("yaml")
+    (text,) = texts(README, "yaml")
     name = re.match(r"# (\S+\.yaml)\n", text)[1]
     (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -26,14 +23,14 @@ def test_the_preset_is_valid(tmp_path, monkeypatch):
     assert config.num_classes == 4
 
 
-@pytest.mark.parametrize("block", blocks("python"))
+@pytest.mark.parametrize("block", texts(README, "python"))
 def test_the_python_uses_public_names(block):
     compile(block, "README.md", "exec")
     assert set(re.findall(r"\bregistry\.(\w+)", block)) <= set(registry.__all__)
 
 
 def test_the_backbone_is_built_as_shown():
-    (block,) = [block for block in blocks("python") if "build_encoder" in block]
+    (block,) = [block for block in texts(README, "python") if "build_encoder" in block]
     namespace = {"registry": registry}
     exec(block, namespace)
     assert namespace["model"].output_shape == (None, None, None, 4)

@@ -92,7 +92,7 @@ def _load_default(
         return _load_encoder_of(model, source)
     _warn(
         f"the preset declares no weights, and its encoder has no source {DEFAULT_SOURCE!r}: {model.name} starts "
-        "with fresh ones (weights=None says so silently)"
+        "with fresh ones (weights=None says so silently; in a command --weights none, in a recipe `weights: null`)"
     )
     return None
 

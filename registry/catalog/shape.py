@@ -130,7 +130,8 @@ class Shape:
             return [self._at(item).example() for item in rule["prefixItems"]]
         if rule.get("type") == "array":
             return [self._at(rule.get("items", {})).example()]
-        examples = {"string": "…", "boolean": True, "object": {}, "number": rule.get("minimum", 1.0)}
+        required = {key: self.keys[key].example() for key in rule.get("required", ())}
+        examples = {"string": "…", "boolean": True, "object": required, "number": rule.get("minimum", 1.0)}
         return examples.get(str(rule.get("type")), rule.get("minimum", 1))
 
     def _alone(self) -> Shape:

@@ -282,7 +282,8 @@ def _repair(path: Path, value: object, shape: Shape) -> str:
     if isinstance(value, float) and value.is_integer() and "integer" in shape.expected():
         return f"write {shown(int(value))}"
     if shape.rule.get("type") == "object" or shape.tags:
-        return f"write its keys below `{path[-1]}:`, indented"
+        below = f"below `{path[-1]}:`, indented"
+        return f"write its keys {below if isinstance(path[-1], str) else f'after a dash: `- {_flow(shape.example())}`'}"
     example = _flow(shape.example())
     return (
         f"for instance `{path[-1]}: {example}`" if isinstance(path[-1], str) else f"for instance `{example}`"

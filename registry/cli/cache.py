@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from registry.cli.console import print_json, print_table, say, working
+from registry.cli.console import counted, print_json, print_table, say, working
 from registry.cli.guard import GuardedCommand
 from registry.cli.options import JsonOption
 
@@ -138,7 +138,7 @@ def list_(as_json: JsonOption = False) -> None:
                 for file, names in zip(files, used_by, strict=True)
             ),
         )
-    typer.echo(f"{_count(len(files))}, {_size(total)}, in {cache_folder()}")
+    typer.echo(f"{counted(len(files), 'file')}, {_size(total)}, in {cache_folder()}")
     for place in elsewhere:
         typer.echo(
             f"{place['scheme']}:// is kept by its client: {_size(place['size'])} in {place['path']} "
@@ -197,7 +197,7 @@ def clean(
     for file in cleaned.busy:
         say(f"left alone, because it is being written: {file.name}")
     typer.echo(
-        f"{_count(len(cleaned.removed))}, {_size(cleaned.freed)} {'to be freed' if dry_run else 'freed'}"
+        f"{counted(len(cleaned.removed), 'file')}, {_size(cleaned.freed)} {'to be freed' if dry_run else 'freed'}"
     )
 
 
@@ -213,10 +213,6 @@ def path(as_json: JsonOption = False) -> None:
         print_json({"path": str(folder)})
     else:
         typer.echo(str(folder))
-
-
-def _count(files: int) -> str:
-    return f"{files} file" + ("" if files == 1 else "s")
 
 
 def _size(size: int | None) -> str:

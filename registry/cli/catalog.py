@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from registry.cli.completion import complete_preset
-from registry.cli.console import print_json, say
+from registry.cli.console import counted, print_json, say
 from registry.cli.guard import EXIT_WRONG_INPUT, GuardedCommand
 from registry.cli.options import JsonOption, SetOption, parse_overrides
 from registry.errors import CatalogError, RegistryError
@@ -129,8 +129,8 @@ def validate(
     else:
         for error in errors:
             say(f"{error['name'] or 'catalog'}: {error['message']}")
-        counted = ", ".join(f"{len(names)} {kind}s" for kind, names in checked.items())
-        typer.echo(f"{counted or '0 presets'} checked, {len(errors)} errors")
+        what = ", ".join(counted(len(names), kind) for kind, names in checked.items())
+        typer.echo(f"{what or '0 presets'} checked, {counted(len(errors), 'error')}")
     if errors:
         raise typer.Exit(EXIT_WRONG_INPUT)
 

@@ -12,9 +12,14 @@ from typing import Any
 
 import typer
 
-__all__ = ["print_json", "print_table", "progress_bar", "say", "working"]
+__all__ = ["counted", "print_json", "print_table", "progress_bar", "say", "working"]
 
 _WIDTH_WHEN_PIPED = 160
+
+
+def counted(number: int, what: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def say(text: str) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 import yaml
@@ -13,19 +16,20 @@ from registry.cli.completion import complete_recipe
 
 if TYPE_CHECKING:
     from registry.config import DataSource
+    from registry.data import AnnotatedImages
 
 __all__ = [
-    "DataOption",
     "DataRootOption",
-    "PartOption",
     "Reader",
     "ReaderOption",
     "ReaderOptionsOption",
     "RootOption",
+    "ScoredData",
     "SplitOption",
     "data_source",
     "data_sources",
     "scored_source",
+    "takes_scored_data",
 ]
 
 # As in registry.config.data, which a command's help must not import; a test holds them equal.
@@ -74,6 +78,64 @@ DataRootOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="What relative paths of data lie under.", show_default="here"),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredData:
+    """The annotated images that models are scored on, as a command's options name them.
+
+    The fields are the options: a command of `takes_scored_data` has each of them.
+    """
+
+    data: DataOption = None
+    part: PartOption = None
+    reader: ReaderOption = None
+    root: RootOption = None
+    split: SplitOption = None
+    option: ReaderOptionsOption = None
+    data_root: DataRootOption = None
+
+    @property
+    def named(self) -> bool:
+        """Whether any of the options was given."""
+        return any(getattr(self, field.name) is not None for field in fields(self))
+
+    def section(self) -> DataSource:
+        """The source of images that is meant; raises what `scored_source` raises."""
+        return scored_source(self.data, self.part, self.reader, self.root, self.split, self.option)
+
+    def opened(self, section: DataSource, num_classes: int | None) -> AnnotatedImages:
+        """The images of that source.
+
+        Raises:
+            DataError: they cannot be opened, or have other classes.
+        """
+        from registry.data import open_data
+
+        return open_data(section, num_classes=num_classes, data_root=self.data_root)
+
+
+def takes_scored_data(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `ScoredData` where its signature has one parameter of that type."""
+    signature = inspect.signature(command, eval_str=True)
+    (place,) = [one for one in signature.parameters.values() if one.annotation is ScoredData]
+    hints = get_type_hints(ScoredData, include_extras=True)
+    options = [
+        inspect.Parameter(field.name, place.kind, default=field.default, annotation=hints[field.name])
+        for field in fields(ScoredData)
+    ]
+    parameters = list(signature.parameters.values())
+    position = parameters.index(place)
+    parameters[position : position + 1] = options
+
+    @functools.wraps(command)
+    def run(**arguments: Any) -> None:
+        chosen = ScoredData(**{option.name: arguments.pop(option.name) for option in options})
+        command(**arguments, **{place.name: chosen})
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
 def data_source(

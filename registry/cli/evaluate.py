@@ -11,16 +11,7 @@ import typer
 from registry.atomic import make_folder
 from registry.cli.completion import complete_source
 from registry.cli.console import print_json, print_table, say, working
-from registry.cli.data_options import (
-    DataOption,
-    DataRootOption,
-    PartOption,
-    ReaderOption,
-    ReaderOptionsOption,
-    RootOption,
-    SplitOption,
-    scored_source,
-)
+from registry.cli.data_options import ScoredData, takes_scored_data
 from registry.cli.guard import GuardedCommand
 from registry.cli.models import resolve_first
 from registry.cli.options import (
@@ -33,8 +24,6 @@ from registry.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from registry.config import DataSource
-    from registry.data import AnnotatedImages
     from registry.evaluation import Evaluation
 
 __all__ = ["register"]
@@ -58,6 +47,7 @@ def register(app: typer.Typer) -> None:
     )(evaluate)
 
 
+@takes_scored_data
 def evaluate(
     sources: Annotated[
         list[str],
@@ -68,13 +58,7 @@ def evaluate(
         ),
     ],
     *,
-    data: DataOption = None,
-    part: PartOption = None,
-    reader: ReaderOption = None,
-    root: RootOption = None,
-    split: SplitOption = None,
-    option: ReaderOptionsOption = None,
-    data_root: DataRootOption = None,
+    data: ScoredData,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Take the first N images.")] = None,
     protocol: Annotated[
         ProtocolName | None,
@@ -139,12 +123,12 @@ def evaluate(
         "window": parse_size(window, "--window"),
         "stride": parse_size(stride, "--stride"),
     }
-    section = scored_source(data, part, reader, root, split, option)
+    section = data.section()
     classes = _classes_of_presets(sources, changes)
     images = None
     if classes is not None or getattr(section, "num_classes", 0) is not None:
         # Before models are built, if that is possible: a misspelt folder should not cost a minute.
-        images = _open_data(section, classes, data_root)
+        images = data.opened(section, classes)
     folders = _folders(sources, output)
 
     from registry.evaluation import evaluate_alike
@@ -157,7 +141,7 @@ def evaluate(
         ]
         evaluations = evaluate_alike(
             subjects,
-            _open_data(section, subjects[0].num_classes, data_root) if images is None else images,
+            data.opened(section, subjects[0].num_classes) if images is None else images,
             protocol=protocol,
             scales=factors,
             flip=flip,
@@ -215,12 +199,6 @@ def _open(
     if Path(source).suffix.lower() == ".keras":
         return registry.load_model(source)
     return registry.Segmenter(source, size=size, num_threads=threads)
-
-
-def _open_data(section: DataSource, num_classes: int | None, data_root: Path | None) -> AnnotatedImages:
-    from registry.data import open_data
-
-    return open_data(section, num_classes=num_classes, data_root=data_root)
 
 
 def _folders(sources: Sequence[str], output: Path | None) -> list[Path]:

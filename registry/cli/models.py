@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from registry.atomic import atomic_path, check_output_folder, check_output_path
 from registry.cli.completion import complete_preset, complete_source
 from registry.cli.console import print_json, working
-from registry.cli.data_options import (
-    DataOption,
-    DataRootOption,
-    PartOption,
-    ReaderOption,
-    ReaderOptionsOption,
-    RootOption,
-    SplitOption,
-    scored_source,
-)
+from registry.cli.data_options import ScoredData, takes_scored_data
 from registry.cli.guard import GuardedCommand
 from registry.cli.options import (
     EncoderWeightsOption,
@@ -31,10 +22,6 @@ from registry.cli.options import (
     parse_size,
     parse_weights,
 )
-
-if TYPE_CHECKING:
-    from registry.config import DataSource
-    from registry.data import AnnotatedImages
 
 __all__ = ["register", "resolve_first"]
 
@@ -128,6 +115,7 @@ def build(
         _print_summary(summary)
 
 
+@takes_scored_data
 def export(
     source: Annotated[
         str,
@@ -187,13 +175,7 @@ def export(
             help="Write OUTPUT.report.html and .json beside the file: operations, delegates, latency, masks.",
         ),
     ] = True,
-    data: DataOption = None,
-    part: PartOption = None,
-    reader: ReaderOption = None,
-    root: RootOption = None,
-    split: SplitOption = None,
-    option: ReaderOptionsOption = None,
-    data_root: DataRootOption = None,
+    data: ScoredData,
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Score on the first N annotated images.")
     ] = None,
@@ -218,9 +200,7 @@ def export(
     values = parse_overrides(overrides, own_options=True)
     check_output_path(output, suffixes=(".tflite",))
     options: dict[str, Any] = {} if calibration_limit is None else {"calibration_limit": calibration_limit}
-    scored = (
-        None if data is None and reader is None else scored_source(data, part, reader, root, split, option)
-    )
+    scored = data.section() if data.named else None
     if Path(source).suffix.lower() != ".keras":
         resolve_first(source, values, lock)
     with working():
@@ -236,7 +216,7 @@ def export(
             input_dtype=input_dtype,
             output=output_kind,
             mask_before_upsampling=mask_before_upsampling,
-            annotated=None if scored is None else _opened(scored, model, data_root),
+            annotated=None if scored is None else data.opened(scored, max(2, int(model.output_shape[-1]))),
             annotated_limit=limit,
             write_report=report,
             progress=False if as_json else None,
@@ -250,12 +230,6 @@ def export(
         typer.echo("\n\n".join(str(one) for one in several))
         for one in several if report else ():
             typer.echo(f"report   {one.path.with_suffix('.report.html')}")
-
-
-def _opened(section: DataSource, model: Any, data_root: Path | None) -> AnnotatedImages:
-    from registry.data import open_data
-
-    return open_data(section, num_classes=int(model.output_shape[-1]), data_root=data_root)
 
 
 def _check_output(output: Path) -> None:

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         "train",
         cls=GuardedCommand,
         epilog="\b\nExamples:\n"
-        "  atrous train deeplab_v3_plus_mobilenet_v2_digits\n"
+        "  atrous train deeplab_v3_plus_resnet_digits_start\n"
         "  atrous train my_recipe.yaml --data-root ~/data --set learning_rate.peak=0.002\n"
         "  atrous train my_recipe.yaml --set distribution.strategy=mirrored",
     )(train)

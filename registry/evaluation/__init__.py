@@ -13,7 +13,7 @@
 
 from registry.evaluation.boundary import BoundaryIoU
 from registry.evaluation.comparing import evaluate_alike
-from registry.evaluation.confusion import ConfusionMatrix, Scores
+from registry.evaluation.confusion import ConfusionMatrix, Scores, mean_iou_of_masks
 from registry.evaluation.evaluating import evaluate
 from registry.evaluation.protocol import EvaluationProtocol
 from registry.evaluation.result import Evaluation
@@ -29,4 +29,5 @@ __all__ = [
     "Scores",
     "evaluate",
     "evaluate_alike",
+    "mean_iou_of_masks",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from registry.errors import ModelError
 
-__all__ = ["ConfusionMatrix", "Scores"]
+__all__ = ["ConfusionMatrix", "Scores", "mean_iou_of_masks"]
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,8 @@ class ConfusionMatrix:
         """What the counts say; zeros while nothing was counted."""
         hits = np.diag(self.counts).astype(np.float64)
         annotated, predicted = self.counts.sum(1), self.counts.sum(0)
-        union = annotated + predicted - hits
-        occurs, is_annotated = union > 0, annotated > 0
-        iou = np.divide(hits, union, out=np.zeros_like(hits), where=occurs)
+        iou, occurs = _iou(hits, annotated, predicted)
+        is_annotated = annotated > 0
         recall = np.divide(hits, annotated, out=np.zeros_like(hits), where=is_annotated)
         total = int(annotated.sum())
         return Scores(
@@ -123,3 +122,40 @@ class ConfusionMatrix:
             iou=tuple(float(value) if present else None for value, present in zip(iou, occurs, strict=True)),
             pixels=total,
         )
+
+
+def mean_iou_of_masks(one: ArrayLike, other: ArrayLike) -> float:
+    """Mean intersection over union of two masks, over the classes that either has, whatever their indices are.
+
+    The same number as a confusion matrix gives, without its square: memory is a few copies of the masks, so that they
+    may be those of a file that nobody vouches for.
+
+    Args:
+        one: class indices, integers of any shape.
+        other: class indices, of the same shape.
+
+    Raises:
+        ModelError: shapes or types differ, or the masks have no pixels.
+    """
+    first, second = np.asarray(one), np.asarray(other)
+    if first.shape != second.shape or not first.size or {first.dtype.kind, second.dtype.kind} - set("ui"):
+        raise ModelError(
+            "two masks to compare must be integers of one shape",
+            received=f"{first.dtype} {first.shape} and {second.dtype} {second.shape}",
+        )
+    found = [np.unique(values, return_counts=True) for values in (first[first == second], first, second)]
+    classes = np.union1d(found[1][0], found[2][0])
+    counts = np.zeros((3, classes.size), np.int64)
+    for row, (present, pixels) in zip(counts, found, strict=True):
+        row[np.searchsorted(classes, present)] = pixels
+    hits, annotated, predicted = counts
+    return float(_iou(hits.astype(np.float64), annotated, predicted)[0].mean())
+
+
+def _iou(
+    hits: NDArray[np.float64], annotated: NDArray[np.int64], predicted: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Intersection over union per class, 0 where a class occurs in neither, and whether it occurs."""
+    union = annotated + predicted - hits
+    occurs = union > 0
+    return np.divide(hits, union, out=np.zeros_like(hits), where=occurs), occurs

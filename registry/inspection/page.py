@@ -13,7 +13,7 @@ from registry.inspection.layers import LayerError
 from registry.inspection.markup import Markup, bar, document, element, figure, section, stacked, table, tile
 from registry.inspection.model import ModelInspection
 from registry.inspection.pictures import Comparison
-from registry.inspection.text import count_text, shape_text
+from registry.inspection.text import count_text, layer_text, shape_text
 
 __all__ = ["Report", "render"]
 
@@ -187,16 +187,16 @@ def _delegates(delegates: DelegateReport) -> Markup:
     )
     parts: list[Markup] = [element("p", sentence)]
     if delegates.outside:
-        rows = [(entry.index, _operation(entry.name), _name(entry.layer)) for entry in delegates.outside]
-        parts.append(table(("#", "outside of XNNPACK", "layer"), rows))
+        rows = [(entry.index, _operation(entry.name), _layer(entry.layer)) for entry in delegates.outside]
+        parts.append(table(("#", "outside of XNNPACK", "layer"), rows, numbers=(0,)))
     if delegates.gpu_obstacles:
         refused = [
-            (entry.index, _operation(entry.name), entry.reason, _name(entry.layer))
+            (entry.index, _operation(entry.name), entry.reason, _layer(entry.layer))
             for entry in delegates.gpu_obstacles
         ]
         parts += [
             element("h3", "Refused by the GPU delegate"),
-            table(("#", "operation", "reason", "layer"), refused),
+            table(("#", "operation", "reason", "layer"), refused, numbers=(0,)),
         ]
     else:
         parts.append(element("p", "TFLite's GPU delegate takes all of them, by its published rules."))
@@ -251,14 +251,14 @@ def _profile(measurement: Measurement) -> Markup:
 def _layers(layers: Sequence[LayerError]) -> Markup:
     most = max((layer.added_noise for layer in layers), default=1.0) or 1.0
     rows = [
-        (layer.index, _operation(layer.operation), _name(layer.layer), f"{layer.sqnr_db:.1f}",
+        (layer.index, _operation(layer.operation), _layer(layer.layer), f"{layer.sqnr_db:.1f}",
          f"{layer.added_noise:.3%}", bar(layer.added_noise / most, "float"), f"{layer.max_abs:.3g}")
         for layer in layers[:_SHOWN_LAYERS]
     ]  # fmt: skip
     columns = ("#", "operation", "layer", "SQNR dB", "added here", "", "max |Δ|")
     return section(
         "Quantization error by layer",
-        table(columns, rows, numbers=(3, 4, 6)),
+        table(columns, rows, numbers=(0, 3, 4, 6)),
         note="Signal to quantization noise of each layer's output, and the noise that this layer itself adds, "
         "as a share of its signal's power.",
     )
@@ -270,12 +270,12 @@ def _operations(inspection: ModelInspection) -> Markup:
         (operation.index, _operation(operation.name), shape_text(operation.output_shape), operation.precision,
          "open" if operation.macs is None else f"{operation.macs / 1e6:.1f}" if operation.macs else "",
          f"{operation.weight_bytes / 1e3:.1f}" if operation.weight_bytes else "", operation.activation or "",
-         _name(operation.layer))
+         _layer(operation.layer))
         for operation in shown
     ]  # fmt: skip
     columns = ("#", "operation", "output", "precision", "M MACs", "kB", "activation", "layer")
     summary = element("summary", f"All {len(inspection.operations)} operations")
-    return element("section", element("details", summary, table(columns, rows, numbers=(4, 5))))
+    return element("section", element("details", summary, table(columns, rows, numbers=(0, 4, 5))))
 
 
 def _footer(inspection: ModelInspection) -> Markup:
@@ -284,6 +284,10 @@ def _footer(inspection: ModelInspection) -> Markup:
 
 def _name(text: str) -> Markup:
     return element("span", text, class_="name")
+
+
+def _layer(name: str) -> Markup:
+    return element("span", layer_text(name), class_="name", title=name)
 
 
 def _operation(name: str) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ["count_text", "percentages", "printable", "shape_text"]
+__all__ = ["count_text", "layer_text", "percentages", "printable", "shape_text"]
 
 
 def count_text(number: int) -> str:
@@ -18,6 +18,16 @@ def count_text(number: int) -> str:
 def shape_text(shape: Sequence[int]) -> str:
     """`1 × 512 × 512 × 3`, with a question mark for what is open."""
     return " × ".join("?" if extent < 0 else str(extent) for extent in shape) or "scalar"
+
+
+def layer_text(name: str) -> str:
+    """A layer as people call it: `stem_conv/BiasAdd` of `my_model/stem_conv/BiasAdd;my_model/stem_conv/Conv2D;…`.
+
+    The converter joins the names of what it fused, each with the model's in front.
+    """
+    first = name.partition(";")[0]
+    steps = first.split("/")
+    return "/".join(steps[1:]) if len(steps) > 2 else first
 
 
 def percentages(shares: Mapping[str, float]) -> str:

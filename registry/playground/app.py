@@ -25,6 +25,15 @@ from registry.batch.items import image_suffixes
 from registry.errors import RegistryError
 from registry.images import load_image
 from registry.inspection import inspect_model
+from registry.playground.answers import (
+    Comparison,
+    JobState,
+    ModelFacts,
+    Offer,
+    Operations,
+    Segmentation,
+    refusals,
+)
 from registry.playground.guard import BodyLimit, SameOrigin
 from registry.playground.jobs import Jobs, Precision
 from registry.playground.pictures import answer_of, difference_of
@@ -186,12 +195,18 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _add_models(app: FastAPI, server: _Server) -> None:
-    @app.get("/api/models", tags=["models"])
+    @app.get("/api/models", tags=["models"], response_model=list[ModelFacts])
     def list_models() -> list[dict[str, Any]]:
         """All models, with input size, classes, precision and family."""
         return [entry.to_dict() for entry in server.shelf]
 
-    @app.post("/api/models", status_code=201, tags=["models"])
+    @app.post(
+        "/api/models",
+        status_code=201,
+        tags=["models"],
+        response_model=ModelFacts,
+        responses=refusals(400, 413, 422, 503),
+    )
     def add_model(
         file: Annotated[
             UploadFile, File(description="A `.tflite` file; it is tried in a process of its own.")
@@ -208,13 +223,18 @@ def _add_models(app: FastAPI, server: _Server) -> None:
                 raise
             return server.shelf.add(path, name, "upload").to_dict()
 
-    @app.delete("/api/models/{model}", status_code=204, tags=["models"])
+    @app.delete("/api/models/{model}", status_code=204, tags=["models"], responses=refusals(404, 422))
     def remove_model(model: str) -> None:
         """Remove an uploaded or exported model."""
         server.entry(model)
         server.shelf.remove(model)
 
-    @app.get("/api/models/{model}/operations", tags=["models"])
+    @app.get(
+        "/api/models/{model}/operations",
+        tags=["models"],
+        response_model=Operations,
+        responses=refusals(404, 422),
+    )
     def list_operations(model: str) -> dict[str, Any]:
         """What the file consists of: every operation, multiplications, precisions."""
         inspected = inspect_model(server.entry(model).path).to_dict()
@@ -223,7 +243,12 @@ def _add_models(app: FastAPI, server: _Server) -> None:
 
 
 def _add_images(app: FastAPI, server: _Server) -> None:
-    @app.post("/api/segment", tags=["images"])
+    @app.post(
+        "/api/segment",
+        tags=["images"],
+        response_model=Segmentation,
+        responses=refusals(400, 404, 413, 422, 503),
+    )
     def segment(image: Photo, model: Annotated[str, Form()]) -> dict[str, Any]:
         """Segment an image: mask, overlay, classes, and how long the model took."""
         entry = server.entry(model)
@@ -231,7 +256,12 @@ def _add_images(app: FastAPI, server: _Server) -> None:
             pixels, (mask,), (ms,) = server.masks(image, [entry])
             return {"model": model, "ms": ms, **answer_of(pixels, mask, entry.facts)}
 
-    @app.post("/api/compare", tags=["images"])
+    @app.post(
+        "/api/compare",
+        tags=["images"],
+        response_model=Comparison,
+        responses=refusals(400, 404, 413, 422, 503),
+    )
     def compare(image: Photo, a: Annotated[str, Form()], b: Annotated[str, Form()]) -> dict[str, Any]:
         """Segment an image with two models: both answers, and where they differ."""
         entries = [server.entry(a), server.entry(b)]
@@ -251,7 +281,13 @@ def _add_jobs(app: FastAPI, server: _Server) -> None:
         """Names of the presets that can be exported."""
         return registry.list_presets()
 
-    @app.post("/api/presets/{preset}/exports", status_code=202, tags=["jobs"])
+    @app.post(
+        "/api/presets/{preset}/exports",
+        status_code=202,
+        tags=["jobs"],
+        response_model=JobState,
+        responses=refusals(400, 404, 409, 413, 422, 503),
+    )
     def export_preset(preset: str, request: ExportRequest) -> dict[str, Any]:
         """Export a preset; the job's result is the model. int8 is calibrated on the images of the last requests."""
         registry.describe(preset)
@@ -262,7 +298,13 @@ def _add_jobs(app: FastAPI, server: _Server) -> None:
             raise HTTPException(409, "int8 is calibrated on images: segment one or more first")
         return _started(lambda: server.jobs.export(preset, request.precision, request.weights, calibration))
 
-    @app.post("/api/batches", status_code=202, tags=["jobs"])
+    @app.post(
+        "/api/batches",
+        status_code=202,
+        tags=["jobs"],
+        response_model=JobState,
+        responses=refusals(400, 404, 409, 413, 422, 503),
+    )
     def start_batch(request: BatchRequest) -> dict[str, Any]:
         """Segment a folder of images; what is finished there is not done again."""
         images, output = server.settings.images, server.settings.output
@@ -277,12 +319,12 @@ def _add_jobs(app: FastAPI, server: _Server) -> None:
         target = output / folder.relative_to(images.resolve()) / Path(entry.name).stem
         return _started(lambda: server.jobs.batch(entry, folder, target, request.overlays))
 
-    @app.get("/api/jobs", tags=["jobs"])
+    @app.get("/api/jobs", tags=["jobs"], response_model=list[JobState])
     def list_jobs() -> list[dict[str, Any]]:
         """Exports and batches, the oldest first."""
         return [job.to_dict() for job in server.jobs]
 
-    @app.get("/api/jobs/{job}", tags=["jobs"])
+    @app.get("/api/jobs/{job}", tags=["jobs"], response_model=JobState, responses=refusals(404, 422))
     def get_job(job: str) -> dict[str, Any]:
         """How an export or a batch stands."""
         try:
@@ -290,7 +332,7 @@ def _add_jobs(app: FastAPI, server: _Server) -> None:
         except KeyError:
             raise HTTPException(404, f"no job {job!r}; GET /api/jobs lists them") from None
 
-    @app.get("/api/settings", tags=["jobs"])
+    @app.get("/api/settings", tags=["jobs"], response_model=Offer)
     def get_settings() -> dict[str, Any]:
         """What this server offers, and how much it accepts."""
         settings = server.settings

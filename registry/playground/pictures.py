@@ -13,6 +13,7 @@ from PIL import Image
 
 from registry.batch.results import Look, class_shares
 from registry.drawing import mask_image, overlay, pascal_voc_colormap
+from registry.evaluation import mean_iou_of_masks
 from registry.runtime.resample import nearest_at_size
 
 __all__ = ["answer_of", "difference_of", "shown"]
@@ -94,7 +95,7 @@ def difference_of(
     ]
     return {
         "agreement": 1 - float(differs.mean()),
-        "mean_iou": _mean_iou(one, other),
+        "mean_iou": mean_iou_of_masks(one, other),
         "changes": changes,
         "heat_map": _url(Image.fromarray(_heat(shown(pixels), differs)), "WEBP", quality=88),
     }
@@ -111,15 +112,6 @@ def _heat(pixels: NDArray[np.uint8], differs: NDArray[np.bool_]) -> NDArray[np.u
     strength = np.minimum(1, heat * 2)
     mixed: NDArray[np.uint8] = (gray * (1 - strength) + hot * strength).round().astype(np.uint8)
     return mixed
-
-
-def _mean_iou(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Mean over the classes that occur of intersection over union."""
-    count = int(max(one.max(), other.max())) + 1
-    areas = np.bincount(one.ravel(), minlength=count) + np.bincount(other.ravel(), minlength=count)
-    common = np.bincount(one[one == other].ravel(), minlength=count)
-    present = areas > 0
-    return float((common[present] / (areas - common)[present]).mean())
 
 
 def _url(image: Image.Image, kind: str, **options: Any) -> str:

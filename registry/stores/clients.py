@@ -7,6 +7,7 @@ from types import ModuleType
 
 from registry.errors import EnvironmentUnsupportedError
 from registry.stores.handle import Handle
+from registry.stores.messages import FRESH
 
 __all__ = ["client"]
 
@@ -28,5 +29,5 @@ def client(module: str, extra: str, handle: Handle) -> ModuleType:
         raise EnvironmentUnsupportedError(
             f"fetching {handle.text} needs the package {module}",
             received=str(error),
-            repair=f"pip install 'atrous[{extra}]', or pass a local path, or weights=None",
+            repair=f"pip install 'atrous[{extra}]', or pass a local path, or {FRESH}",
         ) from error

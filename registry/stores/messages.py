@@ -8,9 +8,10 @@ from registry.errors import RegistryError, WeightsUnavailableError
 from registry.stores.handle import Handle
 from registry.stores.offline import OFFLINE_VARIABLE
 
-__all__ = ["missing_offline", "unavailable"]
+__all__ = ["FRESH", "missing_offline", "unavailable"]
 
-_OTHERWISE = "or build with weights=None for fresh weights"
+FRESH = "weights=None for fresh weights (a command: --weights none, a recipe: `weights: null`)"
+_OTHERWISE = f"or build with {FRESH}"
 
 
 def unavailable(

@@ -28,6 +28,7 @@ _FREE = (
     "validation.pictures",
     "validation.batch_size",
 )
+_RECIPE = "recipe.yaml"
 _PRESET, _SECTION = "preset", "weights"
 # Keys of a preset's section `weights` → of a recipe.
 _WEIGHTS: Mapping[Literal["segmentation", "encoder"], str] = {
@@ -49,7 +50,7 @@ class RunFolder:
     @property
     def recipe(self) -> Path:
         """The recipe with its preset, complete: `atrous train` takes it as it is."""
-        return self.path / "recipe.yaml"
+        return self.path / _RECIPE
 
     @property
     def checkpoints(self) -> Path:
@@ -128,7 +129,7 @@ def _claim(run: RunFolder, recipe: ResolvedRecipe, *, restart: bool) -> None:
             received=f"{run.path} with {', '.join(sorted(entry.name for entry in others)[:5])}",
             repair="name another folder",
         )
-    if run.recipe.is_file() and not restart:
+    if run.recipe.is_file() and not restart and not _is_bare(others):
         _require_same(run, recipe)
         return
     for entry in others:
@@ -136,6 +137,11 @@ def _claim(run: RunFolder, recipe: ResolvedRecipe, *, restart: bool) -> None:
     with atomic_path(run.recipe) as temporary:
         content = yaml.safe_dump(_portable(recipe), sort_keys=False, allow_unicode=True)
         temporary.write_text(content, encoding="utf-8")
+
+
+def _is_bare(entries: list[Path]) -> bool:
+    """Whether a run ended before it began, for want of weights or of images: the recipe may be mended then."""
+    return all(entry.name == _RECIPE for entry in entries)
 
 
 def _portable(recipe: ResolvedRecipe) -> dict[str, Any]:

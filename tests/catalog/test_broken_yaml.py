@@ -86,6 +86,7 @@ BROKEN = {
     "empty section": (FULL + "weights:\n", 5, 9, ["`weights` must be a mapping", "null"]),
     "colour of two": (FULL + "labels:\n  - {name: a, color: [1, 2]}\n  - {name: b, color: [1, 2, 3]}\n", 6, 22, ["`labels[0].color` must be a list of 3 values, each an integer from 0 to 255"]),
     "colour too bright": (FULL + "labels:\n  - {name: a, color: [1, 2, 256]}\n", 6, 29, ["`labels[0].color[2]` must be an integer from 0 to 255"]),
+    "label as a name": (FULL + "labels: [cat, {name: dog, color: [0, 0, 0]}]\n", 5, 10, ["`labels[0]` must be a mapping", '`- {"name": "…", "color": [0, 0, 0]}`']),
     "number of labels": (FULL + "labels:\n  - {name: a, color: [1, 2, 3]}\n", 6, 3, ["`labels` names 1 classes, but `num_classes` is 2"]),
     "normalization": (FULL + "input: {normalization: {scale: [1, 2]}}\n", 5, 32, ["`input.normalization.scale` must be a number or a list of 3 values"]),
     "channels": (FULL + "input: {image_shape: [1, null, 4]}\n", 5, 32, ["`input.image_shape[2]` must be 3", "4"]),

@@ -112,6 +112,7 @@ def test_validate_lists_every_error(run, tmp_path):
     assert readable.exit_code == 1
     assert readable.stdout == "5 presets checked, 4 errors\n"
     assert all(str(path) in readable.stderr for path in presets.values())
+    assert run("validate", good).stdout == "1 preset checked, 0 errors\n"
 
 
 def test_two_presets_of_one_name_make_the_catalog_invalid(process, tmp_path):

@@ -1,13 +1,16 @@
 """From options to a source of annotated images."""
 
+import inspect
+from pathlib import Path
 from types import SimpleNamespace
 from typing import get_args
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from registry import catalog
-from registry.cli.data_options import Reader, data_source, data_sources
+from registry.cli.data_options import Reader, ScoredData, data_source, data_sources, takes_scored_data
 from registry.config.data import DigitsSource, FolderSource, PascalVocSource, source_sections
 from registry.config.recipe import DataConfig
 from registry.errors import DataError
@@ -74,3 +77,31 @@ def test_a_reader_takes_the_keys_of_its_section():
 def test_what_the_command_line_got_wrong(arguments, message):
     with pytest.raises(typer.BadParameter, match=message):
         data_source(*arguments)
+
+
+def test_a_command_gets_the_options_of_scored_data_as_one_value():
+    seen = {}
+
+    @takes_scored_data
+    def command(source: str, *, data: ScoredData, limit: int = 3) -> None:
+        """Score."""
+        seen.update(source=source, data=data, limit=limit)
+
+    names = ["data", "part", "reader", "root", "split", "option", "data_root"]
+    assert list(inspect.signature(command).parameters) == ["source", *names, "limit"]
+    assert command.__doc__ == "Score."
+    app = typer.Typer()
+    app.command()(command)
+    result = CliRunner().invoke(
+        app, ["x", "--reader", "digits", "--option", "count=4", "--data-root", "here"]
+    )
+    assert result.exit_code == 0, result.output
+    expected = ScoredData(reader="digits", option=["count=4"], data_root=Path("here"))
+    assert seen == {"source": "x", "data": expected, "limit": 3}
+    assert expected.named
+    assert not ScoredData().named
+
+
+def test_options_of_data_without_data_are_not_ignored():
+    with pytest.raises(typer.BadParameter, match="got neither"):
+        ScoredData(part="test").section()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 import textwrap
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from clean_environment import ROOT, Environment, build_wheel, create_environment
+from fenced import texts
 
 pytestmark = pytest.mark.slow
 
@@ -183,9 +183,7 @@ def test_the_commands_of_the_guide_run(environment: Environment, tmp_path: Path)
     """As an author types them, his tests among them; the installation is what the environment has done already."""
     shutil.copytree(SAMPLE / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    ((_, *commands),) = [
-        block.splitlines() for block in re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
-    ]
+    ((_, *commands),) = map(str.splitlines, texts(GUIDE, "sh"))
     programs = {"atrous": ["-m", "registry"], "python": []}
     for command in commands:
         program, *arguments = shlex.split(command)

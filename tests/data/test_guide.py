@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fenced import texts
 from trees import mask_of, write_image, write_indices
 from typer.testing import CliRunner
 
@@ -17,12 +18,6 @@ from registry.config.recipe import DataConfig
 GUIDE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 
 
-def blocks(language):
-    """Fenced blocks, those in lists included."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", GUIDE, re.DOTALL | re.MULTILINE)
-    return [re.sub(f"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
-
-
 @pytest.fixture
 def my_images(tmp_path, monkeypatch):
     """The tree that the guide begins with, and its recipe."""
@@ -31,7 +26,7 @@ def my_images(tmp_path, monkeypatch):
         write_indices(tmp_path / "my_images" / "masks" / f"{name}.png", mask_of(0, 1, 2, 255, size=(40, 48)))
     (tmp_path / "my_images" / "train.txt").write_text("one\ntwo\n")
     (tmp_path / "my_images" / "val.txt").write_text("three\n")
-    recipe = blocks("yaml")[0]
+    recipe = texts(GUIDE, "yaml")[0]
     (tmp_path / re.match(r"# (\S+)\n", recipe)[1]).write_text(recipe)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -44,14 +39,14 @@ def test_the_recipe_is_valid(my_images):
 
 
 def test_sections_of_data_are_valid():
-    others = blocks("yaml")[1:]
+    others = texts(GUIDE, "yaml")[1:]
     assert others
     for text in others:
         assert DataConfig.model_validate(yaml.safe_load(text)["data"]).validation is not None
 
 
 def test_every_command_runs(my_images):
-    commands = [line for text in blocks("sh") for line in text.splitlines()]
+    commands = [line for text in texts(GUIDE, "sh") for line in text.splitlines()]
     assert len(commands) == 3
     for command in commands:
         program, *arguments = shlex.split(command)
@@ -69,7 +64,7 @@ def test_every_command_runs(my_images):
 
 def test_the_program_runs(my_images):
     Path("shards").mkdir()
-    (program,) = blocks("python")
+    (program,) = texts(GUIDE, "python")
     exec(program, {})
     assert Path("train.png").is_file()
 

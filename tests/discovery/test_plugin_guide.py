@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from fake_site import Site
+from fenced import fenced, texts, unfenced
 
 import registry
 from registry import discovery, hookspecs
@@ -41,9 +42,7 @@ SAMPLE_FILES = sorted(
 
 
 def shown_files() -> dict[str, str]:
-    return dict(
-        re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```\n", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    )
+    return {block.file: block.text for block in fenced(GUIDE.read_text(encoding="utf-8")) if block.file}
 
 
 def test_there_are_hooks():
@@ -113,15 +112,13 @@ def test_the_sample_is_discovered_and_its_preset_is_valid(site: Site):
 
 def other_blocks(language: str) -> list[str]:
     """Fenced blocks that are no file of the sample."""
-    text = re.sub(r"<!-- file: \S+ -->\n```.*?```\n", "", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return texts(GUIDE.read_text(encoding="utf-8"), language)
 
 
 def test_every_block_is_of_a_kind_that_is_tested():
-    text = re.sub(r"<!-- file: \S+ -->\n```.*?```\n", "", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert set(re.findall(r"^```(\w*)$", text, re.MULTILINE)) == {"python", "toml", "sh", ""}
-    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    indented = re.findall(r"^\n((?:    .*\n)+)", text, re.MULTILINE)
+    text = GUIDE.read_text(encoding="utf-8")
+    assert {block.language for block in fenced(text) if block.file is None} == {"python", "toml", "sh"}
+    indented = re.findall(r"^\n((?:    .*\n)+)", unfenced(text), re.MULTILINE)
     assert [block.split()[0] for block in indented] == ["registry-tinynet/"], (
         "the tree of files; fence the rest"
     )

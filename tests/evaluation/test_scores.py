@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from registry.errors import ModelError
-from registry.evaluation import ConfusionMatrix
+from registry.evaluation import ConfusionMatrix, mean_iou_of_masks
 from registry.evaluation.boundary import BoundaryIoU, boundary_regions
 
 
@@ -127,3 +127,25 @@ def test_boundary_iou_leaves_ignored_pixels_out():
     boundary = BoundaryIoU(2)
     boundary.update(truth, guess)
     assert boundary.per_class()[0] > 0.9
+
+
+def test_two_masks_have_the_mean_iou_of_their_matrix_whatever_their_indices(masks):
+    truth, guess = masks
+    matrix = ConfusionMatrix(256, ignore_label=None)
+    matrix.update(truth, guess)
+    assert mean_iou_of_masks(truth, guess) == pytest.approx(matrix.scores().mean_iou, rel=1e-12)
+    # A matrix of these classes would have 10^18 cells, and one of as many classes as pixels a million.
+    spread = truth.astype(np.int64) * (2**62 // 255), guess * (2**62 // 255)
+    assert mean_iou_of_masks(*spread) == pytest.approx(matrix.scores().mean_iou, rel=1e-12)
+    every = np.arange(10**6).reshape(1000, 1000)
+    assert mean_iou_of_masks(every, every[::-1]) == 0
+    assert mean_iou_of_masks(every, every) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(np.zeros((2, 3), int), np.zeros((3, 2), int)), (np.zeros(2), np.zeros(2, int)), ([], [])],
+)
+def test_masks_that_cannot_be_compared(one, other):
+    with pytest.raises(ModelError, match="integers of one shape"):
+        mean_iou_of_masks(one, other)

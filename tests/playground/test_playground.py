@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 import time
-from importlib.resources import as_file, files
 
 import numpy as np
 import pytest
@@ -20,36 +19,6 @@ from registry.playground.pictures import difference_of
 from registry.runtime import Segmenter
 
 ADDRESS = "http://127.0.0.1:8000"
-
-
-def png(pixels):
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
-    return stream.getvalue()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("playground")
-
-
-@pytest.fixture(scope="module")
-def tflite(folder):
-    """Class 1 where red exceeds green."""
-    path = folder / "red_float32.tflite"
-    with as_file(files("registry.diagnosis") / "smallest.tflite") as smallest:
-        shutil.copy(smallest, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def photo(folder):
-    pixels = np.zeros((24, 40, 3), np.uint8)
-    pixels[:, :20, 0] = pixels[:, 20:, 1] = 200
-    (folder / "images" / "deep").mkdir(parents=True)
-    content = png(pixels)
-    (folder / "images" / "deep" / "a.png").write_bytes(content)
-    return content
 
 
 @pytest.fixture(scope="module")

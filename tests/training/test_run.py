@@ -12,7 +12,7 @@ from PIL import Image
 
 import registry
 from registry.data import Example
-from registry.errors import ModelError, OutputPathError, TrainingError
+from registry.errors import ModelError, OutputPathError, TrainingError, WeightsError
 from registry.training import session as sessions
 
 
@@ -95,6 +95,16 @@ def test_a_folder_belongs_to_one_recipe(recipe, tmp_path):
     assert yaml.safe_load((tmp_path / "recipe.yaml").read_text())["learning_rate"]["peak"] == 0.02
     assert run.mean_iou is None
     assert run.best_step == 1
+
+
+def test_a_recipe_that_could_not_start_may_be_mended(recipe, tmp_path):
+    recipe.update(steps=1, weights=str(tmp_path / "absent.safetensors"))
+    del recipe["data"]["validation"]
+    with pytest.raises(WeightsError):
+        registry.train(recipe, tmp_path / "run")
+    recipe["weights"] = None
+    registry.train(recipe, tmp_path / "run", progress=False)
+    assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())["weights"] is None
 
 
 def test_a_folder_of_something_else_is_left_alone(recipe, tmp_path):

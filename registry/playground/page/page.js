@@ -105,6 +105,7 @@ function show(answer, compares) {
   const first = compares ? answer.a : answer;
   const name = (id) => state.models.find((one) => one.id === id)?.name ?? id;
   $("view").hidden = false;
+  $("view").style.setProperty("--ratio", first.width / first.height); // all views of an image have one size
   $("picture").src = first.overlay;
   const facts = [`${first.width} × ${first.height} pixels`, `${name(first.model)}: ${first.ms.toFixed(1)} ms`];
   for (const tab of document.querySelectorAll('[data-view="slider"], [data-view="heat"]')) tab.hidden = !compares;
@@ -134,17 +135,26 @@ function show(answer, compares) {
   );
 }
 
+// The converter joins the names of what it fused; the first says enough, and all of them are a hover away.
+function layer(names) {
+  const made = document.createElement("span");
+  made.textContent = names.split(";")[0];
+  made.title = names;
+  return made;
+}
+
 function operations(inspected) {
   const table = document.createElement("table");
   table.append(
     row(["#", "operation", "output", "precision", "MACs", "layer"], "th"),
     ...inspected.operations.map((one) =>
       row([String(one.index), one.name, one.output_shape.join(" × "), one.precision,
-        (one.macs ?? 0).toLocaleString("en"), one.layer])),
+        (one.macs ?? 0).toLocaleString("en"), layer(one.layer)])),
   );
   const sum = document.createElement("p");
   const millions = inspected.macs === null ? "unknown" : (inspected.macs / 1e6).toFixed(1);
-  sum.textContent = `${inspected.operations.length} operations, ${millions} million multiplications, ` +
+  const count = inspected.operations.length;
+  sum.textContent = `${count} operation${count === 1 ? "" : "s"}, ${millions} million multiplications, ` +
     `${inspected.quantization}, ${(inspected.size_bytes / 1e6).toFixed(2)} MB`;
   $("operations").replaceChildren(sum, table);
 }
