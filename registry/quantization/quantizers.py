@@ -6,6 +6,7 @@ Rounding is TensorFlow's fake quantization, which lets gradients through where a
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tensorflow_model_optimization.quantization.keras.quantizers import Quantizer
@@ -125,7 +126,8 @@ class KernelRounding(Quantizer):
     channels, multiplier) is the multiplier: one scale for all channels.
 
     Args:
-        axes: of the output channels: (3,) of a convolution, (2, 3) of a depthwise one, (2,) of a transposed one.
+        axes: of the output channels: (3,) of a convolution, (2, 3) of a depthwise one, (2,) of a transposed one;
+            none for one scale of the whole kernel.
         bits: of the weights.
     """
 
@@ -141,7 +143,7 @@ class KernelRounding(Quantizer):
         others = [axis for axis in range(inputs.shape.rank) if axis not in self.axes]
         order = [*others, *self.axes]
         moved = tf.transpose(inputs, order)
-        flat = tf.reshape(moved, (-1, tf.math.reduce_prod([inputs.shape[axis] for axis in self.axes])))
+        flat = tf.reshape(moved, (-1, math.prod(inputs.shape[axis] for axis in self.axes)))
         reach = tf.maximum(tf.reduce_max(tf.abs(tf.stop_gradient(flat)), 0), _SMALLEST)
         rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
             flat, -reach, reach, num_bits=self.bits, narrow_range=True
