@@ -16,7 +16,9 @@ from registry.backend import tf
 __all__ = ["FixedRange", "KernelRounding", "RangeObserver", "whole_range"]
 
 _SMALLEST = 1e-6
-"""Least width of a range: a tensor that is always zero still needs a scale."""
+"""Least width of a range."""
+_OF_ZEROS = 1.0
+"""Width of the range of a tensor that is always zero: kernels refuse to multiply by what the least width would take."""
 
 
 def whole_range(low: Any, high: Any, bits: int) -> tuple[Any, Any]:
@@ -27,7 +29,8 @@ def whole_range(low: Any, high: Any, bits: int) -> tuple[Any, Any]:
         high: largest value.
         bits: 8 or 16.
     """
-    low, high = tf.minimum(low, 0.0), tf.maximum(high, _SMALLEST)
+    low = tf.minimum(low, 0.0)
+    high = tf.where(tf.maximum(-low, high) < _SMALLEST, _OF_ZEROS, tf.maximum(high, _SMALLEST))
     if bits == 16:
         high = tf.maximum(-low, high)
         low = -high
