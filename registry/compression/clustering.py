@@ -95,10 +95,9 @@ def clustered(model: ImageSegmenter, config: ClusteringTraining, *, group: bool 
         )
     result = ClusteredSegmenter(model)
     require_names(result, config.exclude)
-    kernels = kernels_of(result, config.exclude)
-    for kernel in kernels if group else ():
+    for kernel in kernels_of(result, config.exclude) if group else ():
         values = shared_values(kernel.variable.numpy(), config.clusters, config.initialization)
         kernel.variable.assign(values)
     section = with_section(result, clustering=own_section(ClusteringConfig, config))
-    result.set_compression(Compression(section, result, kernels))
+    result.set_compression(Compression(section, result, kernels_of(result, (), strict=False)))
     return result

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from registry.backend import tf
-from registry.compression.kernels import Kernel, KernelFacts, kernel_facts
+from registry.compression.kernels import Kernel, KernelFacts, kernel_facts, matches
 from registry.compression.patterns import kept_values
 from registry.compression.schedules import Moments
 from registry.config.compression import CompressionConfig, PruningTraining
@@ -25,7 +25,7 @@ class Compression(tf.Module):
     Args:
         config: what holds, as the preset says it.
         model: whose kernels are held.
-        kernels: those of them that are.
+        kernels: those of them that are; equal values are, with clustering, outside of the layers that it excludes.
         schedule: how zeros are made; None only keeps those that there are.
     """
 
@@ -41,6 +41,10 @@ class Compression(tf.Module):
         # A model tracks this module by itself where that is wanted, and must not become a part of it.
         self._facts = lambda: kernel_facts(model)
         self._kernels = tuple(kernels)
+        clustering = config.clustering
+        self._shared = [
+            clustering is not None and not matches(kernel.layer, clustering.exclude) for kernel in kernels
+        ]
         self._schedule = schedule
         self._moments = None if schedule is None else Moments(schedule)
         self.step = tf.Variable(
@@ -87,11 +91,10 @@ class Compression(tf.Module):
         """
         before = [tf.identity(kernel.variable.read_value()) for kernel in self._kernels]
         yield
-        is_clustered = self.config.clustering is not None
         values = []
-        for kernel, like in zip(self._kernels, before, strict=True):
+        for kernel, is_shared, like in zip(self._kernels, self._shared, before, strict=True):
             value = kernel.variable.read_value()
-            if is_clustered:
+            if is_shared:
                 value = like + _mean_of_equals(value - like, like)
             values.append(_with_zeros_of(value, like))
         self.step.assign_add(1)
@@ -106,10 +109,10 @@ class Compression(tf.Module):
         Args:
             counterpart: variable of a kernel → the other variable.
         """
-        for kernel in self._kernels:
+        for kernel, is_shared in zip(self._kernels, self._shared, strict=True):
             like, other = kernel.variable.read_value(), counterpart(kernel.variable)
             value = other.read_value()
-            if self.config.clustering is not None:
+            if is_shared:
                 value = _one_of_equals(value, like)
             other.assign(_with_zeros_of(value, like))
 

@@ -17,7 +17,15 @@ import numpy as np
 from registry.backend import keras, tf
 from registry.errors import CompressionError, nearest
 
-__all__ = ["Kernel", "KernelFacts", "kernel_attribute", "kernel_facts", "kernels_of", "require_names"]
+__all__ = [
+    "Kernel",
+    "KernelFacts",
+    "kernel_attribute",
+    "kernel_facts",
+    "kernels_of",
+    "matches",
+    "require_names",
+]
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ def kernels_of(model: Any, exclude: Iterable[str], *, strict: bool = True) -> li
     Raises:
         CompressionError: a layer has weights that are not known here.
     """
-    excluded = {layer.name for layer in model.layers if _matches(layer.name, exclude)}
+    excluded = {layer.name for layer in model.layers if matches(layer.name, exclude)}
     if strict:
         unknown = [layer for layer in model.layers if layer.name not in excluded and not _is_known(layer)]
         if unknown:
@@ -136,7 +144,7 @@ def require_names(model: Any, exclude: Iterable[str]) -> None:
     """
     names = [layer.name for layer in model.layers]
     for pattern in exclude:
-        if not any(_matches(name, (pattern,)) for name in names):
+        if not any(matches(name, (pattern,)) for name in names):
             raise CompressionError(
                 "`exclude` names layers of the model, or patterns that match some",
                 received=pattern,
@@ -144,7 +152,8 @@ def require_names(model: Any, exclude: Iterable[str]) -> None:
             )
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name is one of these, or fits one of these patterns."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 

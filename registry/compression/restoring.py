@@ -37,6 +37,4 @@ def hold_alike(model: ImageSegmenter, source: ImageSegmenter) -> None:
     """
     if source.compression is None:
         return
-    config: CompressionConfig = source.compression.config
-    exclude = config.clustering.exclude if config.clustering is not None else ()
-    model.set_compression(source.compression.on(model, kernels_of(model, exclude, strict=False)))
+    model.set_compression(source.compression.on(model, kernels_of(model, (), strict=False)))
