@@ -219,7 +219,7 @@ def _round_whole_kernels(graph: Graph, model: QuantizedSegmenter) -> None:
         kernels = rule.kernels if isinstance(rule, Own) else None
         for attribute, axes in (kernels or {}).items():
             if not axes:
-                reach = float(np.abs(node.weights[0]).max())
+                reach = float(np.abs(node.weights[0]).max()) or 1.0  # a kernel of zeros has any scale
                 node.config = {
                     "layer": node.layer,
                     "layer_config": dict(node.config),

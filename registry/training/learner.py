@@ -201,7 +201,8 @@ def _compressed(model: Any, config: CompressionTraining, steps: int, *, resumed:
     """The model, its kernels held to something; of a resumed run, whatever they will be."""
     if config.clustering is not None:
         return clustered(model, config.clustering, group=not resumed)
-    assert config.pruning is not None  # the section has one of the two
+    if config.pruning is None:
+        return model  # the section has one of the two
     end = config.pruning.end or max(config.pruning.begin + 1, steps // 2)
     last = end if config.pruning.schedule == "polynomial" else config.pruning.begin
     if last > steps:
