@@ -3,7 +3,8 @@
     python tests/benchmarks/accuracy.py [--trained NAME=FOLDER ...] [--compress STEPS] [--images 500] [--write docs/accuracy.md]
 
 Exports the embedded preset in every mode, int8 with each way to choose ranges, and with `--trained` the presets that
-runs with `quantization:` have left; with `--compress` it fine-tunes what is pruned and clustered, too; evaluates all on test sets of three seeds, by the same code; times the files in turns.
+runs with `quantization:` have left; with `--compress` it fine-tunes what is pruned and clustered, too. Evaluates all on test
+sets of three seeds, by the same code; times the files in turns.
 Prints a Markdown table, and writes the page that quotes it. Not a test: nothing is asserted.
 """
 

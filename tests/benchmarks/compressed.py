@@ -47,9 +47,7 @@ VARIANTS = (
     Variant(
         "pruned 2:4",
         "pruned",
-        overrides={
-            "compression": {"pruning": {"pattern": "2:4", "exclude": ["conv1_conv"]}},
-        },
+        overrides=_pruned(0.5, pattern="2:4", schedule="constant", exclude=["conv1_conv"]),
     ),
     Variant("pruned 80 %, blocks 4×1", "pruned", overrides=_pruned(0.8, pattern="block")),
     Variant("clustered, 32 values", "clustered", overrides={"compression.clustering.clusters": 32}),
@@ -82,7 +80,7 @@ def fine_tuned(preset: str, folder: Path, steps: int) -> Iterator[tuple[Variant,
             "data.test": None,
             **variant.overrides,
         }
-        if variant.recipe == "pruned" and "compression" not in variant.overrides:
+        if variant.recipe == "pruned":
             overrides["compression.pruning.end"] = max(1, steps // 2)
             overrides["compression.pruning.frequency"] = max(1, steps // 50)
         if variant.base:
