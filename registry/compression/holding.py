@@ -38,7 +38,7 @@ class Compression(tf.Module):
     ) -> None:
         super().__init__(name="compression")
         self.config = config
-        # A model tracks this module by itself where that is wanted, and must not become a part of it.
+        # By a function: a module that held the model would have all of it in its checkpoints.
         self._facts = lambda: kernel_facts(model)
         self._kernels = tuple(kernels)
         clustering = config.clustering
