@@ -115,8 +115,8 @@ def test_an_interrupted_run_ends_as_one_that_was_not(recipe, tmp_path, interrupt
 
 
 @pytest.mark.sweep
-def test_two_devices_prune_as_one(recipe, tmp_path):
-    """Under a strategy of one device, and of all CPUs that there are: kernels are held either way."""
+def test_a_run_under_a_strategy_of_several_devices_prunes_as_well(recipe, tmp_path):
+    """Kernels are held where variables are mirrored, and a step is one function of all replicas."""
     recipe["compression"] = {"pruning": {"sparsity": 0.5, "begin": 2}}
     recipe.update(steps=3, distribution={"strategy": "mirrored"}, ema=None)
     run = registry.train(recipe, tmp_path / "run", progress=False)
