@@ -38,6 +38,7 @@ _HOMES = {
     "build": "registry.assembly",
     "build_encoder": "registry.assembly",
     "check_lock": "registry.locking",
+    "cluster": "registry.compression",
     "convert": "registry.assembly",
     "describe": "registry.catalog",
     "evaluate": "registry.evaluation",
@@ -53,6 +54,7 @@ _HOMES = {
     "load_model": "registry.assembly",
     "lock": "registry.locking",
     "preset_schema": "registry.catalog",
+    "prune": "registry.compression",
     "quantize": "registry.quantization",
     "recipe_schema": "registry.catalog",
     "save_keras_hub": "registry.assembly",
@@ -88,6 +90,8 @@ if TYPE_CHECKING:
     from registry.catalog import list_recipes as list_recipes
     from registry.catalog import preset_schema as preset_schema
     from registry.catalog import recipe_schema as recipe_schema
+    from registry.compression import cluster as cluster
+    from registry.compression import prune as prune
     from registry.discovery import list_architectures as list_architectures
     from registry.discovery import list_encoders as list_encoders
     from registry.discovery import list_plugins as list_plugins

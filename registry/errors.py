@@ -25,6 +25,7 @@ Every message states the rule, the value received and the repair::
     │   ├── WeightsFormatError           the file is corrupt, truncated or of an unknown format
     │   └── WeightsMismatchError         arrays missing, extra or mis-shaped; nothing was assigned
     ├── QuantizationError                a layer or a model cannot be quantized
+    ├── CompressionError                 a layer or a model cannot be pruned or clustered
     ├── ExportError                      the model could not become a verified .tflite file
     │   └── CalibrationError             images that would spoil a quantization
     ├── ModelFileError                   a .tflite file that cannot be run
@@ -47,6 +48,7 @@ __all__ = [
     "BrokenPluginError",
     "CalibrationError",
     "CatalogError",
+    "CompressionError",
     "ConfigError",
     "DataError",
     "DuplicatePluginError",
@@ -193,6 +195,10 @@ class WeightsFormatError(WeightsError, ValueError):
 
 class WeightsMismatchError(WeightsError, ValueError):
     """Arrays are missing, extra or mis-shaped; no variable was changed."""
+
+
+class CompressionError(RegistryError, ValueError):
+    """A layer or a model cannot be pruned or clustered."""
 
 
 class QuantizationError(RegistryError, ValueError):

@@ -8,6 +8,7 @@ from registry.architecture import SegmenterArguments
 from registry.assembly.encoder import PyramidEncoder
 from registry.backend import keras
 from registry.catalog import ResolvedPreset, resolve
+from registry.compression import compressed
 from registry.config import PresetConfig
 from registry.discovery import LoadedArchitecture, find_encoder, load_architecture
 from registry.errors import SegmenterContractError
@@ -57,6 +58,8 @@ def assemble(resolved: ResolvedPreset) -> tuple[ImageSegmenter, EncoderSpec]:
     )
     model = _built(loaded, encoder, config, arguments)
     model.set_preset_config(config)
+    if config.compression is not None:
+        model = compressed(model, config.compression)
     if config.quantization is not None:
         model = quantized(model, config.quantization)
     return model, spec

@@ -4,6 +4,7 @@ The classes here are the single owner of every key, its type, its range and its 
 YAML. Nothing here imports TensorFlow.
 """
 
+from registry.config.compression import CompressionConfig, CompressionTraining
 from registry.config.data import DataSource
 from registry.config.preset import (
     EncoderConfig,
@@ -19,6 +20,8 @@ from registry.config.recipe import RecipeConfig
 
 __all__ = [
     "CalibrationConfig",
+    "CompressionConfig",
+    "CompressionTraining",
     "DataSource",
     "EncoderConfig",
     "EvaluationConfig",

@@ -12,6 +12,7 @@ from pydantic import Field, SerializeAsAny, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from registry.architecture import ArchitectureConfig, PositiveInt, Section
+from registry.config.compression import CompressionConfig
 from registry.config.quantization import QuantizationConfig
 from registry.config.scalars import Channel, Color, Number, OneOfIntegers, Word
 
@@ -112,6 +113,9 @@ class PresetConfig(Section):
         default=None, description="Applied to the logits; null keeps them."
     )
     input: InputConfig = Field(default_factory=InputConfig)
+    compression: CompressionConfig | None = Field(
+        default=None, description="What the model's kernels consist of; null: of whatever values."
+    )
     quantization: QuantizationConfig | None = Field(
         default=None, description="How the model rounds; null: it computes in floating point."
     )

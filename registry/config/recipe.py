@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictStr, model_valida
 from pydantic_core import PydanticCustomError
 
 from registry.architecture import Fraction, PositiveInt, Section
+from registry.config.compression import CompressionTraining
 from registry.config.data import DataSource
 from registry.config.quantization import QuantizationTraining
 from registry.config.scalars import NonNegative, Positive, Word
@@ -275,6 +276,9 @@ class RecipeConfig(Section):
         default_factory=lambda: (CrossEntropyLoss(name="cross_entropy"),),
         description="Their weighted sum is minimized.",
     )
+    compression: CompressionTraining | None = Field(
+        default=None, description="Make zeros or shared values in kernels; null: train what there is."
+    )
     quantization: QuantizationTraining | None = Field(
         default=None, description="Train with the rounding of a quantized file; null: in floating point."
     )
@@ -306,6 +310,13 @@ class RecipeConfig(Section):
                 "head_factor",
                 "`head_factor` scales gradients, which `{name}` normalizes away; it needs the optimizer `sgd`",
                 {"at": "learning_rate.head_factor", "name": self.optimizer.name},
+            )
+        if self.compression is not None and self.quantization is not None:
+            raise PydanticCustomError(
+                "compression",
+                "a run has `compression` or `quantization`, one of them; compress first, and quantize what that run "
+                "leaves: zeros and shared values stay",
+                {"at": "compression"},
             )
         if self.early_stopping is not None and self.data.validation is None:
             raise PydanticCustomError(

@@ -53,6 +53,14 @@ class Rounding:
         return result
 
 
+_PLAIN = Rounding(QuantizationConfig(), CalibrationConfig())
+
+
+def _is_clustered(model: Any) -> bool:
+    compression = getattr(model, "compression", None)
+    return compression is not None and compression.config.clustering is not None
+
+
 def resolve_rounding(model: Any, mode: Mode, method: str, exclude: Sequence[str]) -> Rounding | None:
     """Find out whether the converter's own quantizer is to be avoided, and whether that is possible.
 
@@ -76,7 +84,11 @@ def resolve_rounding(model: Any, mode: Mode, method: str, exclude: Sequence[str]
             repair=nearest(str(method), METHODS),
         )
     if method == METHODS[0] and not exclude:
-        return None
+        is_clustered = (
+            mode.name == "int8" and not isinstance(model, QuantizedSegmenter) and _is_clustered(model)
+        )
+        # The converter would give each channel of a clustered kernel a scale, and the kernel many more values.
+        return _PLAIN if is_clustered else None
     asked = f"calibration_method={method!r}" if method != METHODS[0] else f"exclude={list(exclude)}"
     if not mode.calibrated:
         raise ExportError(

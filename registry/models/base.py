@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -78,6 +79,16 @@ class RegistryModel(keras.Model):
         from registry.catalog import resolve
 
         self.set_preset_config(resolve(config).config)
+
+    @property
+    def compression(self) -> Any:
+        """What kernels are held to in training (`registry.compression.Compression`), or None if they are free."""
+        return getattr(self, "_compression", None)
+
+    @untracked
+    def set_compression(self, compression: Any) -> None:
+        """Hold kernels to something, or with None to nothing more; `registry.prune` and `registry.cluster` do this."""
+        self._compression = compression
 
     @property
     def weights_report(self) -> Any:
@@ -328,6 +339,11 @@ class ImageSegmenter(RegistryModel):
             validation_data = self._preprocessed(*parts, batch_size=batch_size)
         prepared = self._preprocessed(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle)
         return super().fit(prepared, validation_data=validation_data, **kwargs)
+
+    def train_step(self, data: Any) -> Any:
+        """Make one step of `fit`; kernels that are held to something are so after it."""
+        with nullcontext() if self.compression is None else self.compression.held():
+            return super().train_step(data)
 
     def _preprocessed(
         self,

@@ -8,13 +8,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from registry.backend import keras
+from registry.compression import kernel_attribute
 from registry.config.quantization import QuantizationConfig
 from registry.errors import QuantizationError, nearest
 from registry.models.graph import Graph, Node
 from registry.quantization.quantizers import FixedRange
 from registry.quantization.rules import Fixed, Own, Rule, Rules, Same, rule_of
 from registry.quantization.wrapper import LayerQuantization, QuantizedLayer
-from registry.rewrites import inference_form
+from registry.rewrites import drop_final_activation, inference_form
 
 __all__ = ["Placement", "place", "quantized_layers", "to_keras"]
 
@@ -75,9 +76,11 @@ def place(
     activations: Any = "int8" if config.scheme == "int8" else "int16"
     form, _ = inference_form(model, activations=activations)
     graph = Graph.of(form)
-    _drop_final_activation(graph)
+    drop_final_activation(graph)
     excluded = _excluded(graph, config.exclude)
     found = _rules(graph, excluded, rules)
+    if _BITS[config.scheme] == 8:
+        found = {name: _with_one_scale(rule, graph[name], model) for name, rule in found.items()}
     return Placement(
         graph,
         config,
@@ -143,13 +146,6 @@ class _InputRounding(keras.layers.Layer):
         return self._quantizer(inputs, False, {})
 
 
-def _drop_final_activation(graph: Graph) -> None:
-    """Scores are what is trained and compared; whoever wants probabilities squashes them."""
-    node = graph[graph.outputs[0]]
-    if node.is_a(keras.layers.Activation) and node.config["activation"] in ("softmax", "sigmoid"):
-        graph.remove(node)
-
-
 def _excluded(graph: Graph, patterns: Iterable[str]) -> set[str]:
     names = [node.name for node in graph]
     excluded: set[str] = set()
@@ -184,6 +180,18 @@ def _rules(graph: Graph, excluded: set[str], others: Rules) -> dict[str, Rule]:
         more = f" and {len(unknown) - 12} more" if len(unknown) > 12 else ""
         raise QuantizationError(unknown[0].rule, received=listed + more, repair=unknown[0].repair)
     return found
+
+
+def _with_one_scale(rule: Rule, node: Node, model: Any) -> Rule:
+    """A clustered kernel has one scale: with one for each channel, each of its values would become as many integers."""
+    compression = getattr(model, "compression", None)
+    section = None if compression is None else compression.config.clustering
+    kernel = kernel_attribute(node.layer)
+    if section is None or kernel is None or not isinstance(rule, Own) or kernel not in (rule.kernels or {}):
+        return rule
+    if any(fnmatchcase(node.name, pattern) for pattern in section.exclude):
+        return rule
+    return Own({**(rule.kernels or {}), kernel: ()})
 
 
 def _fused(graph: Graph, rules: Mapping[str, Rule]) -> set[str]:

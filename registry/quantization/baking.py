@@ -14,7 +14,7 @@ import numpy as np
 from registry.backend import keras, tf
 from registry.models.graph import Graph, Node, Ref
 from registry.quantization.quantizers import KernelRounding, whole_range
-from registry.quantization.rules import Fixed, Same, Steps
+from registry.quantization.rules import Fixed, Own, Same, Steps
 from registry.quantization.segmenter import QuantizedSegmenter
 from registry.quantization.wrapper import QuantizedLayer
 from registry.rewrites import drop_padding_taps, fold_stem_into_depth
@@ -91,6 +91,59 @@ class _Stepped(keras.layers.Layer):
         return cls(layer, **parts)
 
 
+class _WholeKernel(keras.layers.Layer):
+    """A layer whose kernel is rounded with one scale.
+
+    Args:
+        layer: the layer.
+        attribute: that holds its kernel.
+        reach: greatest magnitude in it.
+    """
+
+    def __init__(self, layer: Any, attribute: str, reach: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._layer, self._attribute, self._reach = layer, attribute, reach
+
+    def build(self, input_shape: Any) -> None:
+        """Build the layer, whose variables are this one's."""
+        if not self._layer.built:
+            self._layer.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs: Any) -> Any:
+        """Compute with the rounded kernel."""
+        kernel = getattr(self._layer, self._attribute)
+        rounded = tf.quantization.fake_quant_with_min_max_args(
+            kernel, -self._reach, self._reach, narrow_range=True
+        )
+        try:
+            object.__setattr__(self._layer, self._attribute, rounded)
+            return self._layer.call(inputs)
+        finally:
+            object.__setattr__(self._layer, self._attribute, kernel)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The layer's."""
+        return self._layer.compute_output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """What it is made of."""
+        return {
+            **super().get_config(),
+            "layer": type(self._layer),
+            "layer_config": self._layer.get_config(),
+            "attribute": self._attribute,
+            "reach": self._reach,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Make it of the layer's own class and configuration."""
+        parts = dict(config)
+        layer = parts.pop("layer").from_config(parts.pop("layer_config"))
+        return cls(layer, **parts)
+
+
 def bake(
     model: QuantizedSegmenter, size: tuple[int, int], *, activations: bool = True
 ) -> tuple[Any, dict[str, int]]:
@@ -109,6 +162,8 @@ def bake(
     if model.placement.bits == 8:  # of 16 bits there is no SPACE_TO_DEPTH
         rewrites.append(fold_stem_into_depth)
     applied = {rewrite.__name__: rewrite(graph) for rewrite in rewrites}
+    if activations:
+        _round_whole_kernels(graph, model)
     return graph.to_keras(), applied
 
 
@@ -155,6 +210,24 @@ def _with_ranges(model: QuantizedSegmenter, *, activations: bool) -> Graph:
         else:
             _append(graph, node, ranges[_OUTPUT], placement.bits)
     return graph
+
+
+def _round_whole_kernels(graph: Graph, model: QuantizedSegmenter) -> None:
+    """State the one scale of kernels that have one: by itself the converter gives each channel its own."""
+    for node in graph:
+        rule = model.placement.rules.get(node.name)
+        kernels = rule.kernels if isinstance(rule, Own) else None
+        for attribute, axes in (kernels or {}).items():
+            if not axes:
+                reach = float(np.abs(node.weights[0]).max()) or 1.0  # a kernel of zeros has any scale
+                node.config = {
+                    "layer": node.layer,
+                    "layer_config": dict(node.config),
+                    "attribute": attribute,
+                    "reach": reach,
+                    "name": node.name,
+                }
+                node.layer = _WholeKernel
 
 
 def _rounded_weights(layer: QuantizedLayer) -> list[np.ndarray]:

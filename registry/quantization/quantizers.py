@@ -6,6 +6,7 @@ Rounding is TensorFlow's fake quantization, which lets gradients through where a
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tensorflow_model_optimization.quantization.keras.quantizers import Quantizer
@@ -15,7 +16,9 @@ from registry.backend import tf
 __all__ = ["FixedRange", "KernelRounding", "RangeObserver", "whole_range"]
 
 _SMALLEST = 1e-6
-"""Least width of a range: a tensor that is always zero still needs a scale."""
+"""Least width of a range."""
+_OF_ZEROS = 1.0
+"""Width of the range of a tensor that is always zero: kernels refuse to multiply by what the least width would take."""
 
 
 def whole_range(low: Any, high: Any, bits: int) -> tuple[Any, Any]:
@@ -26,7 +29,8 @@ def whole_range(low: Any, high: Any, bits: int) -> tuple[Any, Any]:
         high: largest value.
         bits: 8 or 16.
     """
-    low, high = tf.minimum(low, 0.0), tf.maximum(high, _SMALLEST)
+    low = tf.minimum(low, 0.0)
+    high = tf.where(tf.maximum(-low, high) < _SMALLEST, _OF_ZEROS, tf.maximum(high, _SMALLEST))
     if bits == 16:
         high = tf.maximum(-low, high)
         low = -high
@@ -125,7 +129,8 @@ class KernelRounding(Quantizer):
     channels, multiplier) is the multiplier: one scale for all channels.
 
     Args:
-        axes: of the output channels: (3,) of a convolution, (2, 3) of a depthwise one, (2,) of a transposed one.
+        axes: of the output channels: (3,) of a convolution, (2, 3) of a depthwise one, (2,) of a transposed one;
+            none for one scale of the whole kernel.
         bits: of the weights.
     """
 
@@ -141,7 +146,7 @@ class KernelRounding(Quantizer):
         others = [axis for axis in range(inputs.shape.rank) if axis not in self.axes]
         order = [*others, *self.axes]
         moved = tf.transpose(inputs, order)
-        flat = tf.reshape(moved, (-1, tf.math.reduce_prod([inputs.shape[axis] for axis in self.axes])))
+        flat = tf.reshape(moved, (-1, math.prod(inputs.shape[axis] for axis in self.axes)))
         reach = tf.maximum(tf.reduce_max(tf.abs(tf.stop_gradient(flat)), 0), _SMALLEST)
         rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
             flat, -reach, reach, num_bits=self.bits, narrow_range=True

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from registry.calibration import DEFAULT_LIMIT, calibration_images
+from registry.compression import hold_alike
 from registry.config import PresetConfig
 from registry.config.quantization import CalibrationConfig, QuantizationConfig
 from registry.discovery import load_architecture, load_plugin
@@ -45,6 +46,8 @@ def quantize(
     It is the model's inference form: batch normalizations are folded into convolutions. Kernels are rounded with a
     scale for each output channel, activations with one for each tensor, whose range starts at what calibration
     measures. Before any training it computes what a file of post-training quantization computes.
+
+    Of a pruned model, zeros stay zeros; of a clustered one, equal values stay equal, and each kernel has one scale.
 
     Args:
         model: a segmenter of atrous with trained weights.
@@ -101,7 +104,9 @@ def quantized(
             repair="quantize the model in floating point that it was made of",
         )
     known = {**_plugin_rules(model.preset_config), **(rules or {})}
-    return QuantizedSegmenter(model, place(model, config, known, momentum=momentum))
+    result = QuantizedSegmenter(model, place(model, config, known, momentum=momentum))
+    hold_alike(result, model)
+    return result
 
 
 def calibrated(

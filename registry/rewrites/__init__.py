@@ -20,15 +20,18 @@ from registry.rewrites.dilation import drop_padding_taps
 from registry.rewrites.graph import Graph, Node, Ref
 from registry.rewrites.hard_swish import factor_hard_swish
 from registry.rewrites.resizing import convolve_before_upsampling, merge_nearest_upsampling
+from registry.rewrites.segmenter import FoldedSegmenter, drop_final_activation
 from registry.rewrites.stem import fold_stem_into_depth
 
 __all__ = [
     "INTEGER_REWRITES",
     "REWRITES",
     "Activations",
+    "FoldedSegmenter",
     "Graph",
     "Node",
     "Ref",
+    "drop_final_activation",
     "drop_padding_taps",
     "fold_stem_into_depth",
     "inference_form",

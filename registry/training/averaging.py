@@ -43,6 +43,11 @@ class MovingAverage(tf.Module):
         for average, variable in zip(self.averages, self._variables, strict=True):
             average.assign(average + (1.0 - decay) * (variable - average))
 
+    def average_of(self, variable: Any) -> Any:
+        """The average of one of the variables."""
+        place = next(number for number, one in enumerate(self._variables) if one is variable)
+        return self.averages[place]
+
     def reset(self) -> None:
         """Forget the past."""
         for average, variable in zip(self.averages, self._variables, strict=True):

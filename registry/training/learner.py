@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from registry.assembly import build
 from registry.backend import keras, tf
 from registry.catalog import ResolvedRecipe
-from registry.config import QuantizationConfig, QuantizationTraining, RecipeConfig
+from registry.compression import clustered, pruned
+from registry.config import CompressionTraining, QuantizationConfig, QuantizationTraining, RecipeConfig
 from registry.errors import TrainingError
 from registry.quantization import QuantizedSegmenter, calibrated, quantized
 from registry.training.averaging import MovingAverage
@@ -62,6 +63,8 @@ class Learner:
         with devices.strategy.scope():
             with _precision(config.precision):
                 self.model = _build(recipe, resumed=resumed)
+            if config.compression is not None:
+                self.model = _compressed(self.model, config.compression, steps, resumed=resumed)
             distillation = None
             if config.quantization is not None:
                 distillation = _distillation(self.model, config.quantization)
@@ -100,10 +103,18 @@ class Learner:
 
     @property
     def overrides(self) -> dict[str, Any]:
-        """What the model's preset says beyond the recipe's: how it is quantized."""
-        if not isinstance(self.model, QuantizedSegmenter):
-            return {}
-        return {"quantization": self.model.placement.config.model_dump(mode="json")}
+        """What the model's preset says beyond the recipe's: how it is compressed and quantized."""
+        preset = self.model.preset_config
+        sections = {"compression": preset.compression, "quantization": preset.quantization}
+        return {
+            name: section.model_dump(mode="json") for name, section in sections.items() if section is not None
+        }
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether a score speaks for the model that the run is for: not while zeros are still being made."""
+        compression = self.model.compression
+        return compression is None or compression.is_complete
 
     def restart_average(self) -> None:
         """Begin the average with the weights as they are now, once they were loaded."""
@@ -144,20 +155,28 @@ class Learner:
 
     def trackables(self) -> dict[str, Any]:
         """What a checkpoint holds."""
-        held = {
+        held: dict[str, Any] = {
             "model": self.model,
             "optimizer": self.optimizer,
             "step": self.step,
             "loss_sum": self._loss_sum,
             "loss_steps": self._loss_steps,
         }
-        return held if self.average is None else {**held, "average": self.average}
+        if self.average is not None:
+            held["average"] = self.average
+        if self.model.compression is not None:
+            held["compression"] = self.model.compression
+        return held
 
     def _distributed_step(self, images: Any, masks: Any) -> None:
-        losses = self.devices.strategy.run(self._replica_step, args=(images, masks))
+        compression = self.model.compression
+        with nullcontext() if compression is None else compression.held():
+            losses = self.devices.strategy.run(self._replica_step, args=(images, masks))
         loss = self.devices.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
         self._loss_sum.assign_add(loss)
         self._loss_steps.assign_add(1.0)
+        if self.average is not None and compression is not None:
+            compression.impose(self.average.average_of)
         self.step.assign_add(1)
 
     def _replica_step(self, images: Any, masks: Any) -> Any:
@@ -177,6 +196,23 @@ def _build(recipe: ResolvedRecipe, *, resumed: bool) -> Any:
         weights=None if resumed else config.weights,
         encoder_weights=None if resumed else config.encoder_weights,
     )
+
+
+def _compressed(model: Any, config: CompressionTraining, steps: int, *, resumed: bool) -> Any:
+    """The model, its kernels held to something; of a resumed run, whatever they will be."""
+    if config.clustering is not None:
+        return clustered(model, config.clustering, group=not resumed)
+    if config.pruning is None:
+        return model  # the section has one of the two
+    end = config.pruning.end or max(config.pruning.begin + 1, steps // 2)
+    last = end if config.pruning.schedule == "polynomial" else config.pruning.begin
+    if last > steps:
+        raise TrainingError(
+            "all zeros are made within a run",
+            received=f"the last after step {last}, of {steps} steps",
+            repair="lower compression.pruning.begin and end, or train for longer",
+        )
+    return pruned(model, config.pruning.model_copy(update={"end": end}))
 
 
 def _quantized(model: Any, config: QuantizationTraining) -> Any:

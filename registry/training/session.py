@@ -195,7 +195,9 @@ class Session:
     def _validate(self, validator: Validator) -> dict[str, Any]:
         with self._learner.evaluated_weights():
             found = validator()
-            if self._best.consider(found.scores.mean_iou, self._step, self._min_delta()):
+            if self._learner.is_comparable and self._best.consider(
+                found.scores.mean_iou, self._step, self._min_delta()
+            ):
                 self._keep()
         values: dict[str, Any] = {
             "mean_iou": found.scores.mean_iou,

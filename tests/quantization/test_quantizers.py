@@ -82,6 +82,7 @@ def test_observers_of_one_group_share_their_range():
 @pytest.mark.parametrize(
     ("limits", "bits", "expected"),
     [
+        ((0.0, 0.0), 8, (0.0, 1.0)),
         ((1.0, 3.0), 8, (0.0, 3.0)),
         ((-3.0, -1.0), 8, (-3.0, 1e-6)),
         ((-1.0, 3.0), 16, (-3.0, 3.0)),
