@@ -255,9 +255,9 @@ def test_failures_have_their_exit_codes(run, calls, monkeypatch, failure, code, 
     assert ("Traceback" in result.stderr) is traceback
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_a_preset_becomes_a_file_that_segments(process, photo):
-    """The real way, small: build and save, export that, predict with it."""
+    """The real way, small: build and save, export that, predict with it. By default the tutorial goes that way."""
     preset = "deeplab_v3_resnet50_os16_pascalvoc"
     common = ("--weights", "none", "--set", "encoder.variant=resnet_18", "--json")
     smaller = ("--num-classes", 3, "--set", "labels=[]", "--set", "encoder.options.multi_grid=[1, 2]")

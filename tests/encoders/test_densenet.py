@@ -74,6 +74,7 @@ def test_smallest_image_gives_every_level_a_pixel():
     }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("spec", NAMED, ids=lambda spec: spec.name)
 def test_variants_are_what_their_table_states(spec):
     inputs = keras.layers.Input((None, None, 3))

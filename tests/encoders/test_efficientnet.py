@@ -107,7 +107,7 @@ SOURCES = [
 ]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("variant", "make", "builder", "size"), SOURCES)
 def test_equals_tf_keras_on_pixels(variant, make, builder, size, tmp_path, monkeypatch):
     path = tmp_path / "notop.h5"
