@@ -47,14 +47,18 @@ class FixedRounding(keras.layers.Layer):
         return {**super().get_config(), "low": self.low, "high": self.high, "bits": self.bits}
 
 
-class _Stepped(keras.layers.Layer):
-    """A layer of several operations, with fixed ranges in between."""
+class _Around(keras.layers.Layer):
+    """A layer in whose computing something is rounded.
 
-    def __init__(
-        self, layer: Any, rule: Steps, ranges: dict[str, tuple[float, float]], bits: int, **kwargs: Any
-    ) -> None:
+    What it rounds by may be code, so it lives only as long as the conversion.
+
+    Args:
+        layer: the layer.
+    """
+
+    def __init__(self, layer: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._layer, self._rule, self._ranges, self._bits = layer, rule, ranges, bits
+        self._layer = layer
 
     def build(self, input_shape: Any) -> None:
         """Build the layer, whose variables are this one's."""
@@ -62,25 +66,16 @@ class _Stepped(keras.layers.Layer):
             self._layer.build(input_shape)
         super().build(input_shape)
 
-    def call(self, inputs: Any) -> Any:
-        """Compute, rounding each result in between."""
-        return self._rule.compute(
-            self._layer, inputs, lambda name, value: _rounded(value, self._ranges[name], self._bits)
-        )
-
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The layer's."""
         return self._layer.compute_output_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        """What it is made of; a rule is code, so it lives only as long as the conversion."""
+        """Class and configuration of the layer."""
         return {
             **super().get_config(),
             "layer": type(self._layer),
             "layer_config": self._layer.get_config(),
-            "rule": self._rule,
-            "ranges": self._ranges,
-            "bits": self._bits,
         }
 
     @classmethod
@@ -91,7 +86,27 @@ class _Stepped(keras.layers.Layer):
         return cls(layer, **parts)
 
 
-class _WholeKernel(keras.layers.Layer):
+class _Stepped(_Around):
+    """A layer of several operations, with fixed ranges in between."""
+
+    def __init__(
+        self, layer: Any, rule: Steps, ranges: dict[str, tuple[float, float]], bits: int, **kwargs: Any
+    ) -> None:
+        super().__init__(layer, **kwargs)
+        self._rule, self._ranges, self._bits = rule, ranges, bits
+
+    def call(self, inputs: Any) -> Any:
+        """Compute, rounding each result in between."""
+        return self._rule.compute(
+            self._layer, inputs, lambda name, value: _rounded(value, self._ranges[name], self._bits)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """What it is made of."""
+        return {**super().get_config(), "rule": self._rule, "ranges": self._ranges, "bits": self._bits}
+
+
+class _WholeKernel(_Around):
     """A layer whose kernel is rounded with one scale.
 
     Args:
@@ -101,14 +116,8 @@ class _WholeKernel(keras.layers.Layer):
     """
 
     def __init__(self, layer: Any, attribute: str, reach: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._layer, self._attribute, self._reach = layer, attribute, reach
-
-    def build(self, input_shape: Any) -> None:
-        """Build the layer, whose variables are this one's."""
-        if not self._layer.built:
-            self._layer.build(input_shape)
-        super().build(input_shape)
+        super().__init__(layer, **kwargs)
+        self._attribute, self._reach = attribute, reach
 
     def call(self, inputs: Any) -> Any:
         """Compute with the rounded kernel."""
@@ -122,26 +131,15 @@ class _WholeKernel(keras.layers.Layer):
         finally:
             object.__setattr__(self._layer, self._attribute, kernel)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The layer's."""
-        return self._layer.compute_output_shape(input_shape)
-
     def get_config(self) -> dict[str, Any]:
         """What it is made of."""
-        return {
-            **super().get_config(),
-            "layer": type(self._layer),
-            "layer_config": self._layer.get_config(),
-            "attribute": self._attribute,
-            "reach": self._reach,
-        }
+        return {**super().get_config(), "attribute": self._attribute, "reach": self._reach}
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make it of the layer's own class and configuration."""
-        parts = dict(config)
-        layer = parts.pop("layer").from_config(parts.pop("layer_config"))
-        return cls(layer, **parts)
+
+def _surround(node: Node, kind: type[_Around], **parts: Any) -> None:
+    """Put a layer around a node's, in its place."""
+    node.config = {"layer": node.layer, "layer_config": dict(node.config), "name": node.name, **parts}
+    node.layer = kind
 
 
 def bake(
@@ -192,15 +190,7 @@ def _with_ranges(model: QuantizedSegmenter, *, activations: bool) -> Graph:
         ranges = {name: _values(variables, placement.bits) for name, variables in layer.ranges.items()}
         if isinstance(rule, Steps):
             inner = {name: ranges[name] for name in rule.names}
-            node.config = {
-                "layer": node.layer,
-                "layer_config": dict(node.config),
-                "rule": rule,
-                "ranges": inner,
-                "bits": placement.bits,
-                "name": node.name,
-            }
-            node.layer = _Stepped
+            _surround(node, _Stepped, rule=rule, ranges=inner, bits=placement.bits)
         if isinstance(rule, Fixed):
             if not _is_known_to_kernels(layer.layer):
                 _append(graph, node, (rule.low, rule.high), placement.bits)
@@ -220,14 +210,7 @@ def _round_whole_kernels(graph: Graph, model: QuantizedSegmenter) -> None:
         for attribute, axes in (kernels or {}).items():
             if not axes:
                 reach = float(np.abs(node.weights[0]).max()) or 1.0  # a kernel of zeros has any scale
-                node.config = {
-                    "layer": node.layer,
-                    "layer_config": dict(node.config),
-                    "attribute": attribute,
-                    "reach": reach,
-                    "name": node.name,
-                }
-                node.layer = _WholeKernel
+                _surround(node, _WholeKernel, attribute=attribute, reach=reach)
 
 
 def _rounded_weights(layer: QuantizedLayer) -> list[np.ndarray]:
