@@ -9,8 +9,9 @@ from registry.backend import keras
 from registry.compression.centroids import shared_values
 from registry.compression.holding import Compression
 from registry.compression.kernels import kernels_of, require_names
-from registry.compression.sections import checked_section, own_section, with_section
+from registry.compression.sections import own_section, with_section
 from registry.config.compression import ClusteringConfig, ClusteringTraining
+from registry.config.sections import checked_section
 from registry.errors import CompressionError
 from registry.models.base import ImageSegmenter
 from registry.models.graph import Graph

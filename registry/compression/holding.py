@@ -41,10 +41,7 @@ class Compression(tf.Module):
         # By a function: a module that held the model would have all of it in its checkpoints.
         self._facts = lambda: kernel_facts(model)
         self._kernels = tuple(kernels)
-        clustering = config.clustering
-        self._shared = [
-            clustering is not None and not matches(kernel.layer, clustering.exclude) for kernel in kernels
-        ]
+        self._shared = [self.shares(kernel.layer) for kernel in kernels]
         self._schedule = schedule
         self._moments = None if schedule is None else Moments(schedule)
         self.step = tf.Variable(
@@ -74,6 +71,11 @@ class Compression(tf.Module):
     def layers(self) -> tuple[str, ...]:
         """Names of the layers whose kernels are held."""
         return tuple(kernel.layer for kernel in self._kernels)
+
+    def shares(self, layer: str) -> bool:
+        """Whether equal values of a layer's kernel stay equal: with clustering, where the layer is not excluded."""
+        clustering = self.config.clustering
+        return clustering is not None and not matches(layer, clustering.exclude)
 
     @contextmanager
     def held(self) -> Iterator[None]:

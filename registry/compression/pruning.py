@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from registry.compression.holding import Compression
 from registry.compression.kernels import Kernel, kernels_of, require_names
 from registry.compression.patterns import require_pattern
-from registry.compression.sections import checked_section, own_section, with_section
+from registry.compression.sections import own_section, with_section
 from registry.config.compression import PruningConfig, PruningTraining
+from registry.config.sections import checked_section
 from registry.errors import CompressionError
 from registry.models.base import ImageSegmenter
 from registry.rewrites import FoldedSegmenter

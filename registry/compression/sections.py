@@ -1,33 +1,12 @@
-"""Sections of a preset: from arguments, and from those of training."""
+"""Sections of a preset: from those of training, and into a model's preset."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
-
 from registry.config.compression import CompressionConfig
-from registry.errors import ModelError
 
-__all__ = ["checked_section", "own_section", "with_section"]
-
-
-def checked_section(section: Any, **values: Any) -> Any:
-    """A section of `registry.config.compression` from arguments.
-
-    Raises:
-        ModelError: one of them is wrong.
-    """
-    try:
-        return section(**values)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        place = detail["loc"][0] if detail["loc"] else detail.get("ctx", {}).get("at", "")
-        raise ModelError(
-            f"`{place}`: {detail['msg']}",
-            received=values.get(str(place), detail["input"]),
-            repair=f"see {section.__name__} in registry.config.compression",
-        ) from None
+__all__ = ["own_section", "with_section"]
 
 
 def own_section(section: Any, training: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.config.quantization import CalibrationConfig, QuantizationConfig
+from registry.config.sections import checked_section
 from registry.errors import CalibrationError, ExportError, ModelError, nearest
 from registry.exporting.modes import Mode
 from registry.models.base import ImageSegmenter
@@ -17,7 +18,6 @@ from registry.quantization import (
     QuantizedSegmenter,
     calibrated,
     calibration_steps,
-    checked_section,
     quantized,
 )
 

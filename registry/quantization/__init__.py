@@ -15,7 +15,6 @@
 from registry.quantization.quantizing import (
     calibrated,
     calibration_steps,
-    checked_section,
     quantize,
     quantized,
 )
@@ -30,7 +29,6 @@ __all__ = [
     "Steps",
     "calibrated",
     "calibration_steps",
-    "checked_section",
     "quantize",
     "quantized",
 ]

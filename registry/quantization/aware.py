@@ -185,11 +185,10 @@ def _rules(graph: Graph, excluded: set[str], others: Rules) -> dict[str, Rule]:
 def _with_one_scale(rule: Rule, node: Node, model: Any) -> Rule:
     """A clustered kernel has one scale: with one for each channel, each of its values would become as many integers."""
     compression = getattr(model, "compression", None)
-    section = None if compression is None else compression.config.clustering
-    kernel = kernel_attribute(node.layer)
-    if section is None or kernel is None or not isinstance(rule, Own) or kernel not in (rule.kernels or {}):
+    if compression is None or not compression.shares(node.name):
         return rule
-    if any(fnmatchcase(node.name, pattern) for pattern in section.exclude):
+    kernel = kernel_attribute(node.layer)
+    if kernel is None or not isinstance(rule, Own) or kernel not in (rule.kernels or {}):
         return rule
     return Own({**(rule.kernels or {}), kernel: ()})
 

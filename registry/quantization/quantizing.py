@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from registry.calibration import DEFAULT_LIMIT, calibration_images
 from registry.compression import hold_alike
 from registry.config import PresetConfig
 from registry.config.quantization import CalibrationConfig, QuantizationConfig
+from registry.config.sections import checked_section
 from registry.discovery import load_architecture, load_plugin
-from registry.errors import ModelError, QuantizationError
+from registry.errors import QuantizationError
 from registry.models.base import ImageSegmenter
 from registry.progress import Progress, progress_display
 from registry.quantization.aware import place
@@ -22,7 +22,7 @@ from registry.quantization.calibration import calibrate
 from registry.quantization.rules import Rules
 from registry.quantization.segmenter import QuantizedSegmenter
 
-__all__ = ["calibrated", "calibration_steps", "checked_section", "quantize", "quantized"]
+__all__ = ["calibrated", "calibration_steps", "quantize", "quantized"]
 
 _BATCH = 4
 """Images that are looked at together in calibration."""
@@ -152,20 +152,3 @@ def _own_size(model: ImageSegmenter) -> tuple[int, int]:
             repair="size=(512, 512)",
         )
     return model.preset_config.input.size
-
-
-def checked_section(section: Any, **values: Any) -> Any:
-    """A section of `registry.config.quantization` from arguments.
-
-    Raises:
-        ModelError: one of them is wrong.
-    """
-    try:
-        return section(**values)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        raise ModelError(
-            f"`{detail['loc'][0]}`: {detail['msg']}",
-            received=detail["input"],
-            repair=f"see {section.__name__} in registry.config.quantization",
-        ) from None
