@@ -35,5 +35,6 @@ def hold_alike(model: ImageSegmenter, source: ImageSegmenter) -> None:
 
     Rewrites may have cut and renamed them: what counts is which values are zero, and which are equal.
     """
-    if source.compression is not None:
-        model.set_compression(source.compression.on(model, kernels_of(model, (), strict=False)))
+    compression = getattr(source, "compression", None)
+    if compression is not None:
+        model.set_compression(compression.on(model, kernels_of(model, (), strict=False)))
