@@ -59,7 +59,9 @@ def _flow(value: Any) -> str:
 def _scalar(value: Any) -> str:
     """A scalar as YAML, quoted only where it would be read as something else."""
     if not isinstance(value, str):
-        return json.dumps(value)
+        text = json.dumps(value)
+        # YAML 1.1, which most readers speak, takes 1e-05 for a string: it wants a point.
+        return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text
     if _PLAIN.fullmatch(value) and value == value.strip() and _reads_as_itself(value):
         return value
     # JSON's escapes are YAML's, but YAML has no surrogate pairs and breaks lines at more characters.
