@@ -6,13 +6,13 @@ An architecture is what stands on an encoder's pyramid: decoder, head and classi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from registry.errors import ModelError
+from registry.errors import ModelError, WeightsMismatchError
 
 __all__ = [
     "ArchitectureConfig",
@@ -134,11 +134,17 @@ class SegmenterWeights:
             before them.
         head: layer name → arrays in the order of its variables, of all that stands on the encoder.
         unused: names in `head` that the model has no layer for, by intention: an auxiliary classifier.
+        refusal: why the whole cannot be loaded into a model of this configuration, raised where that is asked for;
+            the encoder's arrays can be loaded nonetheless.
+        dilated_encoder: options that the encoder must have been built with where its output stride is below 32,
+            since no file shows how a network was dilated: `{"early_rate": True}`.
     """
 
     encoder: Mapping[str, Sequence[Any]]
     head: Mapping[str, Sequence[Any]]
     unused: tuple[str, ...] = ()
+    refusal: WeightsMismatchError | None = None
+    dilated_encoder: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _joined(levels: Sequence[str]) -> str:

@@ -1,6 +1,10 @@
 """Networks that build and run in a second, for every test that needs one."""
 
+import copy
+
 import numpy as np
+
+import registry
 
 SMALL_PRESET = {
     "encoder": {
@@ -37,3 +41,15 @@ def randomize(model, seed=0):
         else:
             variable.assign(rng.normal(0, 0.1, shape))
     return model
+
+
+def small_model():
+    """The model of `SMALL_PRESET`, as an ordinary network."""
+    return randomize(registry.build(copy.deepcopy(SMALL_PRESET), weights=None))
+
+
+def blocks(count, size, seed=0):
+    """Images with large and small structure: random squares and noise, (count, size, size, 3), uint8."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (count, size // 8, size // 8, 3)).repeat(8, 1).repeat(8, 2)
+    return np.clip(coarse + rng.normal(0, 20, coarse.shape), 0, 255).astype(np.uint8)

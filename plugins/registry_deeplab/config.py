@@ -34,11 +34,19 @@ class AsppConfig(Section):
     separable: StrictBool = Field(
         default=False, description="Depthwise separable 3x3 branches, as in arXiv:1802.02611."
     )
+    depthwise_norm: StrictBool = Field(
+        default=True,
+        description="Normalize and activate between the halves of separable convolutions.",
+    )
     atrous: StrictBool = Field(
         default=True,
         description="Include the 3x3 branches; without them, as in MobileNetV2's DeepLab, `dilation_rates` is idle.",
     )
     image_pooling: StrictBool = Field(default=True, description="Include the global average pooling branch.")
+    output_convolution: Literal["none", "plain", "separable"] = Field(
+        default="none",
+        description="3x3 convolution after the projection, as in segmentation_models.pytorch's DeepLabV3+.",
+    )
     dropout: Fraction = Field(default=0.0, description="Dropout rate after the projection.")
 
 
@@ -53,6 +61,9 @@ class DecoderConfig(Section):
         default=1, description="Kernel size of each convolution."
     )
     separable: StrictBool = Field(default=False, description="Depthwise separable convolutions.")
+    depthwise_norm: StrictBool = Field(
+        default=True, description="Normalize and activate between the halves of separable convolutions."
+    )
 
 
 # The papers differ in these defaults. They are classes, not default instances, so that a preset which sets
@@ -95,6 +106,11 @@ class _DeepLab(ArchitectureConfig):
     hidden_activation: Literal["relu", "swish"] = Field(
         default="relu",
         description="After each normalization of ASPP and decoder; Model Garden's ResNets come with swish.",
+    )
+    align_corners: StrictBool = Field(
+        default=False,
+        description="Upsample with corner pixels on corner pixels, as TensorFlow 1's DeepLab does, instead of "
+        "half-pixel centres.",
     )
 
 

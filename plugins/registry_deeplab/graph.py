@@ -34,6 +34,8 @@ def deeplab_segmenter(encoder: Any, config: Any, arguments: SegmenterArguments) 
         image_shape=encoder.input_shape[1:],
         aspp_filters=config.aspp.filters,
         aspp_separable=config.aspp.separable,
+        aspp_depthwise_norm=config.aspp.depthwise_norm,
+        aspp_output_convolution=config.aspp.output_convolution,
         aspp_dropout=config.aspp.dropout,
         aspp_atrous=config.aspp.atrous,
         image_pooling=config.aspp.image_pooling,
@@ -41,9 +43,11 @@ def deeplab_segmenter(encoder: Any, config: Any, arguments: SegmenterArguments) 
         decoder_convolutions=config.decoder.convolutions,
         decoder_kernel_size=config.decoder.kernel_size,
         decoder_separable=config.decoder.separable,
+        decoder_depthwise_norm=config.decoder.depthwise_norm,
         batch_norm_momentum=config.batch_norm.momentum,
         batch_norm_epsilon=config.batch_norm.epsilon,
         hidden_activation=config.hidden_activation,
+        align_corners=config.align_corners,
     )
     return DeepLabV3ImageSegmenter(
         backbone,

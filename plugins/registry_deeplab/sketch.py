@@ -26,11 +26,24 @@ def blocks(config: Any, arguments: SketchArguments) -> list[Block]:
     factor = _upsampling(config, arguments, level, low)
     made = list(_aspp(config, arguments, level, stride))
     filters = config.aspp.filters
+    if config.aspp.output_convolution != "none":
+        separable = "separable " if config.aspp.output_convolution == "separable" else ""
+        made.append(
+            Block(
+                name="aspp_output",
+                title=f"3×3 {separable}convolution",
+                inputs=(made[-1].name,),
+                stride=stride,
+                channels=filters,
+                rewrites=_CONVOLUTION,
+            )
+        )
     if factor > 1:
         made.append(
             Block(
                 name="upsampling",
                 title=f"bilinear upsampling ×{factor}",
+                note="aligned corners" if config.align_corners else "",
                 inputs=(made[-1].name,),
                 kind="resizing",
                 stride=stride // factor,

@@ -138,7 +138,7 @@ def _fpn(config: Any, arguments: SketchArguments) -> list[Block]:
                 inputs=tuple(branches),
                 stride=shallow,
                 channels=config.filters,
-                rewrites=("drop_identities",),
+                rewrites=("drop_identities", *(["combine_in_pairs"] if len(branches) > 2 else [])),
             )
         )
     return [*made, _classifier("classifier", made[-1].name, shallow, arguments)]

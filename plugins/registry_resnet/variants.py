@@ -79,6 +79,11 @@ class ResNetOptions(BaseModel):
     multi_grid: PositiveInts | None = Field(
         None, description="Factor on the atrous rate of each block of the last stack, e.g. [1, 2, 4]."
     )
+    early_rate: StrictBool = Field(
+        False,
+        description="A convolution that loses its stride has the atrous rate of those after it, as in Model Garden "
+        "and segmentation_models.pytorch.",
+    )
 
 
 class CustomResNetOptions(ResNetOptions):
@@ -117,10 +122,6 @@ class CustomResNetOptions(ResNetOptions):
     )
     norm_momentum: Annotated[float, Field(strict=True, ge=0.0, lt=1.0)] = Field(
         0.9, description="Of the moving statistics of each batch normalization."
-    )
-    early_rate: StrictBool = Field(
-        False,
-        description="A convolution that loses its stride has the atrous rate of those after it, as in Model Garden.",
     )
 
     @model_validator(mode="after")
@@ -344,4 +345,4 @@ def architecture_of(variant: str, options: ResNetOptions) -> ResNetArchitecture:
     """Architecture of a variant; the custom one takes it from its options."""
     if isinstance(options, CustomResNetOptions):
         return options.architecture()
-    return _ARCHITECTURES[variant]
+    return replace(_ARCHITECTURES[variant], early_rate=options.early_rate)

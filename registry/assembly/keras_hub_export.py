@@ -22,6 +22,7 @@ __all__ = ["save_keras_hub"]
 _FIXED = {
     "aspp_filters": 256,
     "aspp_separable": False,
+    "aspp_output_convolution": "none",
     "aspp_atrous": True,
     "image_pooling": True,
     "decoder_filters": 256,
@@ -30,6 +31,7 @@ _FIXED = {
     "decoder_separable": False,
     "batch_norm_epsilon": 1e-3,
     "hidden_activation": "relu",
+    "align_corners": False,
 }
 _ARGUMENTS = (
     "projection_filters",

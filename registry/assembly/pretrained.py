@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from registry.architecture import SegmenterWeights
 from registry.assembly.ordering import renamed_by_order
 from registry.config import PresetConfig
 from registry.discovery import find_encoder, load_architecture
-from registry.errors import ModelError, RegistryWarning, nearest
+from registry.errors import ModelError, RegistryWarning, WeightsMismatchError, nearest
 from registry.models.base import CLASSIFIER, ImageSegmenter
 from registry.pyramid import EncoderSpec
 from registry.weights.arrays import Arrays, stored
@@ -25,6 +27,9 @@ from registry.weights.saved_layers import assign_saved, layer_of
 from registry.weights.sources import DEFAULT_SOURCE, Source, encoder_source
 
 __all__ = ["load_encoder_weights", "load_weights"]
+
+_UNDILATED = 32
+"""Output stride at which no encoder's stride became an atrous rate."""
 
 
 def load_weights(
@@ -100,7 +105,12 @@ def _load_default(
 def _load_encoder_of(model: ImageSegmenter, source: str | os.PathLike[str]) -> WeightsReport:
     encoder = model.preset_config.encoder
     report = load_encoder_weights(
-        model.encoder.layers, encoder.plugin, encoder.variant, source, encoder.options
+        model.encoder.layers,
+        encoder.plugin,
+        encoder.variant,
+        source,
+        encoder.options,
+        whole=lambda opened: _parts(opened, model.preset_config),
     )
     loaded = set(report.loaded)
     fresh = tuple(layer.name for layer in model.layers if layer.weights and layer.name not in loaded)
@@ -121,24 +131,50 @@ def _open(source: str | os.PathLike[str], model: ImageSegmenter) -> _Segmentatio
     opened = _opened(source)
     if opened.preset is not None:
         return _SegmentationWeights(opened.source, opened.arrays, opened.preset.head_arrays())
-    arrays, unused = _converted(opened, model.preset_config)
+    arrays, unused = _converted(opened, model)
     body = {name: held for name, held in arrays.items() if not name.startswith(CLASSIFIER)}
     head = {name: held for name, held in arrays.items() if name.startswith(CLASSIFIER)}
     enter = assign_saved if opened.kind == "saved" else assign
     return _SegmentationWeights(opened.source, body, head, enter, unused)
 
 
-def _converted(opened: OpenedWeights, config: PresetConfig) -> tuple[Arrays, tuple[str, ...]]:
+def _converted(opened: OpenedWeights, model: ImageSegmenter) -> tuple[Arrays, tuple[str, ...]]:
     """Arrays by our layers' names, and those without a layer by intention: the plugins convert, each its own part."""
-    if opened.kind == "saved":
-        return opened.arrays, ()
-    parts = load_architecture(config.architecture.name).convert_weights(config.architecture, opened.arrays)
+    config: PresetConfig = model.preset_config
+    parts = _parts(opened, config)
     if parts is None:
         return opened.arrays, ()
+    if parts.refusal is not None:
+        raise parts.refusal
     plugin, spec = find_encoder(config.encoder.plugin, config.encoder.variant)
     options = spec.options.model_validate(config.encoder.options)
+    if model.encoder.output_stride < _UNDILATED:
+        _require_options(parts.dilated_encoder, options, spec.name)
     encoder = plugin.convert_weights(spec.name, opened.source, parts.encoder, options)
     return {**encoder, **parts.head}, (*spec.unused_weights, *parts.unused)
+
+
+def _parts(opened: OpenedWeights, config: PresetConfig) -> SegmenterWeights | None:
+    """What a file of another project's whole model consists of; None if it is none."""
+    if opened.kind == "saved":
+        return None
+    return load_architecture(config.architecture.name).convert_weights(config.architecture, opened.arrays)
+
+
+def _require_options(needed: Mapping[str, Any], options: Any, variant: str) -> None:
+    """Refuse weights of an encoder that was dilated in another way: nothing in a file would show it."""
+    missing = [name for name in needed if not hasattr(options, name)]
+    different = {name: value for name, value in needed.items() if getattr(options, name, None) != value}
+    if not different:
+        return
+    listed = json.dumps(different)
+    raise WeightsMismatchError(
+        f"at output strides below {_UNDILATED}, these weights are of an encoder with the options {listed}",
+        received=f"encoder {variant!r}, which has no such option" if missing else f"{variant} without them",
+        repair="choose another variant, or output stride 32"
+        if missing
+        else "set them under encoder: options:",
+    )
 
 
 def _opened(source: str | os.PathLike[str], *, declared: bool = False) -> OpenedWeights:
@@ -179,6 +215,8 @@ def load_encoder_weights(
     variant: str,
     source: str | os.PathLike[str],
     options: Mapping[str, Any] | None = None,
+    *,
+    whole: Callable[[OpenedWeights], SegmenterWeights | None] = lambda opened: None,
 ) -> WeightsReport:
     """Load an encoder's weights, for instance those of ImageNet.
 
@@ -188,6 +226,7 @@ def load_encoder_weights(
         variant: its variant.
         source: one of the variant's weight sources by name, a handle or a path.
         options: that it was built with, if they are known.
+        whole: takes a file of another project's whole model apart, None for other files.
 
     Returns:
         What was loaded.
@@ -214,9 +253,14 @@ def load_encoder_weights(
         others = [key for key in opened.arrays if layer_of(key) not in names]
         return assign_saved(layers, opened.arrays, source=opened.source, unused=others)
     given = None if options is None else spec.options.model_validate(dict(options))
-    arrays = loaded.convert_weights(spec.name, name, opened.arrays, given)
+    parts = whole(opened)
+    held = opened.arrays if parts is None else parts.encoder
+    arrays = loaded.convert_weights(spec.name, name, held, given)
     unused = spec.unused_weights
-    if any(layer.startswith(CLASSIFIER) for layer in arrays):
+    if parts is not None:
+        arrays = {**arrays, **parts.head}
+        unused = (*unused, *parts.head)
+    elif any(layer.startswith(CLASSIFIER) for layer in arrays):
         # The weights of a whole segmenter, of which the encoder is a part.
         names = {layer.name for layer in layers}
         unused = tuple(layer for layer in arrays if layer not in names)

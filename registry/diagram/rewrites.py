@@ -21,6 +21,7 @@ REWRITES: Mapping[str, str] = {
     "drop_padding_taps": "taps of the dilated kernel that only see padding are cut",
     "fold_stem_into_depth": "the first convolution reads 2×2 squares of pixels",
     "factor_hard_swish": "hard-swish becomes a sum and a product",
+    "combine_in_pairs": "a sum of many is added two by two, each result with a range",
 }
-INTEGER_ONLY = ("fold_stem_into_depth", "factor_hard_swish")
+INTEGER_ONLY = ("fold_stem_into_depth", "factor_hard_swish", "combine_in_pairs")
 """Those that act where the file computes with integers."""

@@ -7,6 +7,7 @@ from "Encoder-Decoder with Atrous Separable Convolution", arXiv:1802.02611. Laye
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,9 @@ def atrous_spatial_pyramid_pooling(
     *,
     filters: int = 256,
     separable: bool = False,
+    depthwise_norm: bool = True,
     image_pooling: bool = True,
+    output_convolution: str = "none",
     dropout: float = 0.0,
     batch_norm: dict[str, float] | None = None,
     activation: str = "relu",
@@ -35,7 +38,9 @@ def atrous_spatial_pyramid_pooling(
         dilation_rates: atrous rate of each 3×3 branch; empty for none of them.
         filters: channels of each branch and of the projection.
         separable: make the 3×3 branches depthwise separable.
+        depthwise_norm: normalize and activate between the halves of separable convolutions.
         image_pooling: include the branch of globally averaged features.
+        output_convolution: 3×3 convolution after the dropout: `none`, `plain` or `separable`.
         dropout: rate after the projection.
         batch_norm: `momentum` and `epsilon` of every normalization.
         activation: after every normalization, a key of `registry.models.activations.ACTIVATIONS`.
@@ -45,7 +50,8 @@ def atrous_spatial_pyramid_pooling(
     """
     common: dict[str, Any] = {"batch_norm": batch_norm, "activation": activation}
     branches = [conv_bn_relu(x, filters, 1, names=_names("aspp", 1), **common)]
-    atrous_branch = separable_conv_bn_relu if separable else conv_bn_relu
+    separable_convolution = functools.partial(separable_conv_bn_relu, depthwise_norm=depthwise_norm)
+    atrous_branch = separable_convolution if separable else conv_bn_relu
     for number, rate in enumerate(dilation_rates, start=2):
         branches.append(
             atrous_branch(x, filters, 3, dilation_rate=rate, names=_names("aspp", number), **common)
@@ -60,7 +66,13 @@ def atrous_spatial_pyramid_pooling(
     x = conv_bn_relu(
         x, filters, 1, names=("conv_projection", "bn_projection", "activation_projection"), **common
     )
-    return keras.layers.Dropout(dropout, name="dropout")(x)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
+    if output_convolution == "none":
+        return x
+    last = separable_convolution if output_convolution == "separable" else conv_bn_relu
+    return last(
+        x, filters, 3, names=("aspp_conv_output", "aspp_bn_output", "aspp_activation_output"), **common
+    )
 
 
 def _names(prefix: str, number: int) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ Atrous Separable Convolution for Semantic Image Segmentation", arXiv:1802.02611 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from registry.backend import keras
@@ -44,6 +45,8 @@ class DeepLabV3Backbone(Backbone):
         image_shape: input shape without the batch; None leaves a side open.
         aspp_filters: channels of the ASPP branches and projection.
         aspp_separable: depthwise separable 3×3 branches.
+        aspp_depthwise_norm: normalize and activate between the halves of ASPP's separable convolutions.
+        aspp_output_convolution: 3×3 convolution after the projection, `none`, `plain` or `separable`.
         aspp_dropout: dropout rate after the ASPP projection.
         aspp_atrous: include ASPP's 3×3 branches; without them `dilation_rates` is not used.
         image_pooling: include ASPP's global branch.
@@ -51,9 +54,11 @@ class DeepLabV3Backbone(Backbone):
         decoder_convolutions: how many of them; KerasHub's model has one, the V3+ paper two, the V3 paper none.
         decoder_kernel_size: their kernel size; KerasHub 1, the V3+ paper 3.
         decoder_separable: depthwise separable ones.
+        decoder_depthwise_norm: normalize and activate between their halves.
         batch_norm_momentum: of ASPP and decoder.
         batch_norm_epsilon: of ASPP and decoder.
         hidden_activation: after every normalization of ASPP and decoder, for instance `relu` or `swish`.
+        align_corners: upsample with corner pixels on corner pixels, instead of half-pixel centres.
         **kwargs: `name` and `trainable` of `tf_keras.Model`.
 
     Input: (batch, height, width, 3); output: (batch, height, width, channels of the last convolution), where
@@ -75,6 +80,8 @@ class DeepLabV3Backbone(Backbone):
         *,
         aspp_filters: int = 256,
         aspp_separable: bool = False,
+        aspp_depthwise_norm: bool = True,
+        aspp_output_convolution: str = "none",
         aspp_dropout: float = 0.0,
         aspp_atrous: bool = True,
         image_pooling: bool = True,
@@ -82,9 +89,11 @@ class DeepLabV3Backbone(Backbone):
         decoder_convolutions: int = 1,
         decoder_kernel_size: int = 1,
         decoder_separable: bool = False,
+        decoder_depthwise_norm: bool = True,
         batch_norm_momentum: float = 0.99,
         batch_norm_epsilon: float = 1e-3,
         hidden_activation: str = "relu",
+        align_corners: bool = False,
         **kwargs: Any,
     ) -> None:
         pyramid = pyramid_of(image_encoder)
@@ -111,6 +120,12 @@ class DeepLabV3Backbone(Backbone):
             require_positive_integer(value, argument)
         require_positive_integer(decoder_convolutions, "decoder_convolutions", smallest=0)
         require_rate(aspp_dropout, "aspp_dropout")
+        if aspp_output_convolution not in ("none", "plain", "separable"):
+            raise ModelError(
+                "`aspp_output_convolution` must be none, plain or separable",
+                received=aspp_output_convolution,
+                repair="none, as in the papers",
+            )
         shape = require_image_shape(image_shape)
         inputs = image_encoder.inputs[0]
         strides = level_strides(inputs, pyramid)
@@ -129,11 +144,13 @@ class DeepLabV3Backbone(Backbone):
             rates if aspp_atrous else (),
             filters=aspp_filters,
             separable=aspp_separable,
+            depthwise_norm=aspp_depthwise_norm,
+            output_convolution=aspp_output_convolution,
             image_pooling=image_pooling,
             dropout=aspp_dropout,
             **common,
         )
-        x = bilinear_upsampling(x, factors, name="encoder_output_upsampling")
+        x = bilinear_upsampling(x, factors, name="encoder_output_upsampling", align_corners=align_corners)
         if low_level_feature_key is not None:
             low_level = conv_bn_relu(
                 pyramid[low_level_feature_key],
@@ -142,11 +159,15 @@ class DeepLabV3Backbone(Backbone):
                 **common,
             )
             x = keras.layers.Concatenate(name="encoder_decoder_concat")([x, low_level])
-        head_convolution = separable_conv_bn_relu if decoder_separable else conv_bn_relu
+        head_convolution: Any = conv_bn_relu
+        if decoder_separable:
+            head_convolution = partial(separable_conv_bn_relu, depthwise_norm=decoder_depthwise_norm)
         for number in range(1, decoder_convolutions + 1):
             x = head_convolution(x, decoder_filters, decoder_kernel_size, names=_head_names(number), **common)
         final = (aspp_stride[0] // factors[0], aspp_stride[1] // factors[1])
-        outputs = bilinear_upsampling(x, final, name="backbone_output_upsampling")
+        outputs = bilinear_upsampling(
+            x, final, name="backbone_output_upsampling", align_corners=align_corners
+        )
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self._remember(
             image_encoder=image_encoder,
@@ -165,6 +186,8 @@ class DeepLabV3Backbone(Backbone):
                 "image_shape": shape,
                 "aspp_filters": aspp_filters,
                 "aspp_separable": aspp_separable,
+                "aspp_depthwise_norm": aspp_depthwise_norm,
+                "aspp_output_convolution": aspp_output_convolution,
                 "aspp_dropout": aspp_dropout,
                 "aspp_atrous": aspp_atrous,
                 "image_pooling": image_pooling,
@@ -172,9 +195,11 @@ class DeepLabV3Backbone(Backbone):
                 "decoder_convolutions": decoder_convolutions,
                 "decoder_kernel_size": decoder_kernel_size,
                 "decoder_separable": decoder_separable,
+                "decoder_depthwise_norm": decoder_depthwise_norm,
                 "batch_norm_momentum": batch_norm_momentum,
                 "batch_norm_epsilon": batch_norm_epsilon,
                 "hidden_activation": hidden_activation,
+                "align_corners": align_corners,
             },
         )
 
@@ -274,7 +299,12 @@ class DeepLabV3ImageSegmenter(ImageSegmenter):
         x = keras.layers.Conv2D(num_classes, 1, use_bias=classifier_bias, name=CLASSIFIER)(
             backbone.decoder_features
         )
-        x = bilinear_upsampling(x, backbone.final_upsampling, name=f"{CLASSIFIER}_upsampling")
+        x = bilinear_upsampling(
+            x,
+            backbone.final_upsampling,
+            name=f"{CLASSIFIER}_upsampling",
+            align_corners=backbone.align_corners,
+        )
         if activation is not None:
             x = keras.layers.Activation(activation, name=f"{CLASSIFIER}_activation")(x)
         super().__init__(inputs=backbone.inputs, outputs=x, **kwargs)

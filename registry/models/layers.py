@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from registry.backend import keras, tf
+from registry.errors import ModelError
 from registry.models.activations import activation as make_activation
 from registry.models.native import atrous_conv2d, atrous_depthwise_conv2d, has_grouped_kernels
 from registry.models.pooling import AtrousAveragePooling2D, AtrousMaxPooling2D
 
 __all__ = [
+    "AlignedUpSampling2D",
     "AtrousAveragePooling2D",
     "AtrousConv2D",
     "AtrousDepthwiseConv2D",
@@ -79,6 +81,33 @@ class AtrousDepthwiseConv2D(keras.layers.DepthwiseConv2D):
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return outputs if self.activation is None else self.activation(outputs)
+
+
+@_register
+class AlignedUpSampling2D(keras.layers.UpSampling2D):
+    """Bilinear `tf_keras.layers.UpSampling2D` whose corner pixels lie on those of its input (`align_corners`).
+
+    Output row r reads input row r · (height - 1) / (height · factor - 1). TensorFlow 1's DeepLab and
+    segmentation_models.pytorch resize so; half-pixel centres, as of the parent class, are the default elsewhere.
+
+    Shapes: (batch, height, width, channels) → (batch, height · rows, width · columns, channels).
+    """
+
+    def __init__(
+        self, size: int | tuple[int, int] = (2, 2), *, interpolation: str = "bilinear", **kwargs: Any
+    ) -> None:
+        if interpolation != "bilinear":
+            raise ModelError("AlignedUpSampling2D interpolates bilinearly", received=interpolation)
+        super().__init__(size, interpolation=interpolation, **kwargs)
+
+    def call(self, inputs: Any) -> Any:
+        """Resize; the dtype stays as it is."""
+        height, width = inputs.shape[1], inputs.shape[2]
+        if height is None or width is None:
+            height, width = tf.unstack(tf.shape(inputs)[1:3])
+        size = (height * self.size[0], width * self.size[1])
+        resized = tf.raw_ops.ResizeBilinear(images=inputs, size=size, align_corners=True)
+        return tf.cast(resized, inputs.dtype)
 
 
 @_register
@@ -159,19 +188,24 @@ def depthwise_conv2d(kernel_size: int, *, dilation_rate: int = 1, **kwargs: Any)
     return AtrousDepthwiseConv2D(kernel_size, dilation_rate=dilation_rate, **kwargs)
 
 
-def bilinear_upsampling(x: Any, factors: int | tuple[int, int], *, name: str) -> Any:
-    """Append bilinear upsampling with half-pixel centres, or nothing where the factors are 1.
+def bilinear_upsampling(
+    x: Any, factors: int | tuple[int, int], *, name: str, align_corners: bool = False
+) -> Any:
+    """Append bilinear upsampling, or nothing where the factors are 1.
 
     Args:
         x: `KerasTensor` (batch, height, width, channels).
         factors: of rows and columns, one or two integers.
         name: of the layer.
+        align_corners: lay corner pixels on corner pixels, instead of half-pixel centres.
 
     Returns:
         `KerasTensor` (batch, height · rows, width · columns, channels).
     """
     if factors in (1, (1, 1)):
         return x
+    if align_corners:
+        return AlignedUpSampling2D(factors, name=name)(x)
     return keras.layers.UpSampling2D(factors, interpolation="bilinear", name=name)(x)
 
 
@@ -247,16 +281,18 @@ def separable_conv_bn_relu(
     names: tuple[str, str, str],
     batch_norm: dict[str, float] | None = None,
     activation: str = "relu",
+    depthwise_norm: bool = True,
 ) -> Any:
     """Append an atrous separable convolution: depthwise → BN → ReLU → pointwise → BN → ReLU (arXiv:1802.02611).
 
     Arguments and result are those of `conv_bn_relu`; the depthwise layers are named after `names` with
-    `_depthwise` appended.
+    `_depthwise` appended. Without `depthwise_norm`, the pointwise half follows the depthwise one directly.
     """
     depthwise_names = tuple(f"{name}_depthwise" for name in names)
     x = depthwise_conv2d(
         kernel_size, dilation_rate=dilation_rate, padding="same", use_bias=False, name=depthwise_names[0]
     )(x)
-    x = keras.layers.BatchNormalization(name=depthwise_names[1], **(batch_norm or {}))(x)
-    x = make_activation(activation, name=depthwise_names[2])(x)
+    if depthwise_norm:
+        x = keras.layers.BatchNormalization(name=depthwise_names[1], **(batch_norm or {}))(x)
+        x = make_activation(activation, name=depthwise_names[2])(x)
     return conv_bn_relu(x, filters, 1, names=names, batch_norm=batch_norm, activation=activation)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from registry.backend import tf
 from registry.config.quantization import CalibrationConfig
 from registry.errors import QuantizationError
-from registry.quantization.wrapper import QuantizedLayer
+from registry.quantization.wrapper import RESULT, QuantizedLayer
 
 __all__ = ["calibrate"]
 
@@ -30,16 +30,21 @@ class _Tensor:
         name: of one of them, for messages.
         variables: of the range.
         bits: that they are rounded to.
+        result: the range of the whole layer's result.
+        is_seen: whether one occurred on the images.
     """
 
     name: str
     variables: dict[str, Any]
     bits: int
+    result: Any
+    is_seen: bool = False
     low: float = np.inf
     high: float = -np.inf
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
 
     def see(self, value: Any) -> None:
+        self.is_seen = True
         self.low = min(self.low, float(tf.reduce_min(value)))
         self.high = max(self.high, float(tf.reduce_max(value)))
 
@@ -61,6 +66,9 @@ def calibrate(
     - `percentile`: such that this share of the values lies within, cut off at both ends alike.
     - `mse`: such that the expected squared error of rounding and clipping is smallest, by the values' histogram.
 
+    A result in between that occurs at other image sizes only, as of pooling whose bins divide the map at this one, gets
+    the range of its layer's result.
+
     Args:
         model: a `QuantizedSegmenter`.
         images: batches of pixels in 0…255 (batch, height, width, 3).
@@ -79,7 +87,8 @@ def calibrate(
         )
     tensors = _tensors(model.rounding_layers.values())
     _run(model, batches, tensors, _Tensor.see, announce)
-    damaged = [tensor.name for tensor in tensors.values() if not np.isfinite([tensor.low, tensor.high]).all()]
+    seen = [tensor for tensor in tensors.values() if tensor.is_seen]
+    damaged = [tensor.name for tensor in seen if not np.isfinite([tensor.low, tensor.high]).all()]
     if damaged:
         raise QuantizationError(
             "what a model computes on calibration images must be finite",
@@ -89,7 +98,7 @@ def calibrate(
     if config.method != "min_max":
         _run(model, batches, tensors, _Tensor.count, announce)
     for tensor in tensors.values():
-        low, high = _chosen(tensor, config)
+        low, high = _chosen(tensor if tensor.is_seen else tensors[tensor.result], config)
         tensor.variables["min"].assign(low)
         tensor.variables["max"].assign(high)
 
@@ -98,9 +107,12 @@ def _tensors(layers: Iterable[QuantizedLayer]) -> dict[Any, _Tensor]:
     """Reference of a range's variable → the tensors that have it."""
     found: dict[Any, _Tensor] = {}
     for layer in layers:
+        result = layer.ranges[RESULT]["min"].ref()
         for name, variables in layer.ranges.items():
             bits = layer.observers[name].bits
-            found.setdefault(variables["min"].ref(), _Tensor(f"{layer.name}, {name}", variables, bits))
+            found.setdefault(
+                variables["min"].ref(), _Tensor(f"{layer.name}, {name}", variables, bits, result)
+            )
     return found
 
 

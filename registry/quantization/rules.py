@@ -126,7 +126,8 @@ def _layer_normalization(layer: Any, inputs: Any, observe: Observe) -> Any:
     axes = [axis % inputs.shape.rank for axis in tf.nest.flatten(layer.axis)]
     centered = observe("centered", inputs - observe("mean", tf.reduce_mean(inputs, axes, keepdims=True)))
     squared = observe("squared", centered * centered)
-    variance = observe("variance", tf.reduce_mean(squared, axes, keepdims=True) + layer.epsilon)
+    power = observe("power", tf.reduce_mean(squared, axes, keepdims=True))
+    variance = observe("variance", power + layer.epsilon)
     x = observe("normalized", centered * observe("inverse", tf.math.rsqrt(variance)))
     if layer.scale:
         x = x * layer.gamma
@@ -168,7 +169,7 @@ _RULES: dict[type, Rule] = {
     keras.layers.LeakyReLU: Own(),
     keras.layers.LayerNormalization: Steps(
         _layer_normalization,
-        ("mean", "centered", "squared", "variance", "inverse", "normalized", "scaled"),
+        ("mean", "centered", "squared", "power", "variance", "inverse", "normalized", "scaled"),
     ),
     activations.Swish: Steps(_swish, ("gate",)),
     activations.HardSigmoid: Steps(_hard_sigmoid, ("gate",)),
@@ -180,6 +181,7 @@ _RULES: dict[type, Rule] = {
     keras.layers.GlobalMaxPooling2D: Same(),
     pooling.AtrousMaxPooling2D: Same(),
     keras.layers.UpSampling2D: Same(blends=True),
+    layers.AlignedUpSampling2D: Same(blends=True),
     layers.ResizeLike: Same(blends=True),
     layers.SpaceToDepth: Same(),
     keras.layers.Concatenate: Same(),

@@ -13,9 +13,10 @@ from registry.backend import keras, tf
 from registry.quantization.quantizers import FixedRange, KernelRounding, RangeObserver
 from registry.quantization.rules import Fixed, Own, Rule, Same, Steps
 
-__all__ = ["LayerQuantization", "QuantizedLayer"]
+__all__ = ["RESULT", "LayerQuantization", "QuantizedLayer"]
 
-_OUTPUT = "output"
+RESULT = "output"
+"""Name of a layer's own result among those that are rounded."""
 
 
 class LayerQuantization(tfmot.quantization.keras.QuantizeConfig):
@@ -109,17 +110,17 @@ class QuantizedLayer(QuantizeWrapperV2):
         self._observers = {name: config.observer() for name in steps}
         self._output_quantizers = config.get_output_quantizers(self.layer)
         if isinstance(config.rule, Own | Steps):
-            self._observers[_OUTPUT] = self._output_quantizers[0]
+            self._observers[RESULT] = self._output_quantizers[0]
         self._observed = {
             name: observer.build(None, name, self) for name, observer in self._observers.items()
         }
-        self._output_quantizer_vars = self._observed.get(_OUTPUT) or self._output_quantizers[0].build(
-            None, _OUTPUT, self
+        self._output_quantizer_vars = self._observed.get(RESULT) or self._output_quantizers[0].build(
+            None, RESULT, self
         )
 
     @property
     def ranges(self) -> dict[str, dict[str, Any]]:
-        """Name of a result → its variables `min` and `max`; the layer's own result is `output`."""
+        """Name of a result → its variables `min` and `max`; the layer's own result is `RESULT`."""
         return self._observed
 
     @property

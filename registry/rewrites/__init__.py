@@ -22,6 +22,7 @@ from registry.rewrites.hard_swish import factor_hard_swish
 from registry.rewrites.resizing import convolve_before_upsampling, merge_nearest_upsampling
 from registry.rewrites.segmenter import FoldedSegmenter, drop_final_activation
 from registry.rewrites.stem import fold_stem_into_depth
+from registry.rewrites.sums import combine_in_pairs
 
 __all__ = [
     "INTEGER_REWRITES",
@@ -54,11 +55,11 @@ REWRITES: tuple[Callable[[Graph], int], ...] = (
 
 Activations = Literal["float32", "int8", "int16"]
 
-# Exact as well, and a gain for integer kernels only: in float32 they cost time. Of 16 bits there is no HARD_SWISH.
+# Exact as well, and a gain for integer kernels only: in float32 some cost time. Of 16 bits there is no HARD_SWISH.
 INTEGER_REWRITES: Mapping[Activations, tuple[Callable[[Graph], int], ...]] = {
     "float32": (),
-    "int8": (fold_stem_into_depth, factor_hard_swish),
-    "int16": (factor_hard_swish,),
+    "int8": (fold_stem_into_depth, factor_hard_swish, combine_in_pairs),
+    "int16": (factor_hard_swish, combine_in_pairs),
 }
 
 

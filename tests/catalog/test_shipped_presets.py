@@ -40,6 +40,7 @@ def test_keras_hubs_preset_says_what_keras_hubs_weights_need():
         "convolutions": 1,
         "kernel_size": 1,
         "separable": False,
+        "depthwise_norm": True,
     }
     assert config.input.normalization.model_dump() == {"scale": 1.0, "offset": 0.0}
     assert config.weights.segmentation == f"kaggle://keras/deeplabv3plus/keras/{KERAS_HUB}/4"

@@ -1,11 +1,11 @@
-import copy
-
-import numpy as np
 import pytest
-from small_networks import SMALL_PRESET, randomize
+from small_networks import blocks, small_model
+from small_runs import interrupt
 
 import registry
 from registry.backend import keras
+
+__all__ = ["interrupt"]
 
 SIZE = (64, 64)
 
@@ -13,7 +13,7 @@ SIZE = (64, 64)
 @pytest.fixture(scope="session")
 def float_model():
     """A DeepLabV3+ with weights and statistics of an ordinary network; treat it as read-only."""
-    return randomize(registry.build(copy.deepcopy(SMALL_PRESET), weights=None))
+    return small_model()
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +24,7 @@ def pruned_model(float_model):
 
 @pytest.fixture(scope="session")
 def images():
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (8, 8, 8, 3)).repeat(8, 1).repeat(8, 2)
-    return np.clip(coarse + rng.normal(0, 20, coarse.shape), 0, 255).astype(np.uint8)
+    return blocks(8, 64)
 
 
 @pytest.fixture

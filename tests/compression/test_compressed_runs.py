@@ -1,39 +1,23 @@
 """Recipes that prune and cluster: what they may say, and that an interruption changes nothing."""
 
-import copy
-
 import numpy as np
 import pytest
-from small_networks import SMALL_PRESET
+from small_runs import small_recipe
 
 import registry
 from registry.catalog import resolve_recipe
 from registry.compression import ClusteredSegmenter, kernel_facts
 from registry.errors import ConfigError, TrainingError
-from registry.training import session as sessions
 
 
 @pytest.fixture
 def recipe():
-    preset = copy.deepcopy(SMALL_PRESET)
-    preset["num_classes"] = 11
-    return {
-        "preset": preset,
-        "weights": None,
-        "encoder_weights": None,
-        "crop": [64, 64],
-        "batch_size": 2,
-        "steps": 6,
-        "optimizer": {"name": "adamw"},
-        "learning_rate": {"peak": 0.001},
-        "ema": {"decay": 0.9},
-        "data": {
-            "train": {"reader": "digits", "split": "train", "count": 7, "size": [64, 80]},
-            "validation": {"reader": "digits", "split": "val", "count": 2, "size": [64, 64]},
-        },
-        "validation": {"every": 1, "batch_size": 2, "pictures": 0},
-        "checkpoints": {"every": 1},
-    }
+    return small_recipe(
+        optimizer={"name": "adamw"},
+        learning_rate={"peak": 0.001},
+        validation={"every": 1, "batch_size": 2, "pictures": 0},
+        checkpoints={"every": 1},
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,26 +38,6 @@ def recipe():
 def test_what_a_recipe_may_not_say(recipe, sections, message):
     with pytest.raises(ConfigError, match=message):
         resolve_recipe({**recipe, **sections})
-
-
-@pytest.fixture
-def interrupt(monkeypatch):
-    """A function that makes the next runs end after that many steps."""
-    train = sessions.Learner.train
-
-    def after(count):
-        left = [count]
-
-        def step(learner, images, masks):
-            if not left[0]:
-                raise KeyboardInterrupt
-            left[0] -= 1
-            train(learner, images, masks)
-
-        monkeypatch.setattr(sessions.Learner, "train", step)
-
-    yield after
-    monkeypatch.setattr(sessions.Learner, "train", train)
 
 
 @pytest.mark.sweep

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from small_networks import randomize
 
 import registry
 from registry.backend import keras, tf
 from registry.errors import ModelError, PyramidContractError
 from registry.models.aspp import PAPER_RATES
+from registry.models.layers import AlignedUpSampling2D
 
 
 def encoder_model(image_shape=(None, None, 3), attach=True):
@@ -105,6 +107,34 @@ def test_what_the_papers_have_beyond_keras_hub(image):
     assert model.get_layer("dropout").rate == 0.5
     assert model.get_layer("aspp_conv_3_depthwise").dilation_rate == (2, 2)
     assert model(image).shape == (2, 48, 64, 8)
+
+
+def test_what_other_libraries_have_beyond_the_papers(image, tmp_path):
+    model = registry.DeepLabV3ImageSegmenter(
+        backbone(
+            aspp_separable=True,
+            aspp_depthwise_norm=False,
+            aspp_output_convolution="separable",
+            decoder_separable=True,
+            decoder_depthwise_norm=False,
+            align_corners=True,
+        ),
+        5,
+    )
+    names = {layer.name for layer in model.layers}
+    assert {"aspp_conv_2_depthwise", "segmentation_head_conv_depthwise", "aspp_conv_output"} <= names
+    assert not [name for name in names if name.endswith("_depthwise") and "conv" not in name]
+    assert model.get_layer("aspp_conv_output_depthwise").input.name.startswith("dropout")
+    upsamplings = [layer for layer in model.layers if isinstance(layer, keras.layers.UpSampling2D)]
+    assert [type(layer) for layer in upsamplings] == [AlignedUpSampling2D] * 2
+    randomize(model)
+    coarse = keras.Model(model.inputs, upsamplings[-1].input)(image)
+    full = model(image)
+    corners = ([0, 0, -1, -1], [0, -1, 0, -1])
+    for one, other in zip(full.numpy(), coarse.numpy(), strict=True):
+        np.testing.assert_allclose(one[corners], other[corners], rtol=1e-5)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(registry.load_model(tmp_path / "model.keras")(image), full)
 
 
 def test_zero_decoder_convolutions_leave_the_aspp_output():
@@ -224,6 +254,7 @@ WRONG = [
     ({"aspp_filters": -1}, "`aspp_filters` must be a positive integer"),
     ({"decoder_filters": None}, "`decoder_filters` must be a positive integer"),
     ({"decoder_convolutions": -1}, "`decoder_convolutions`"),
+    ({"aspp_output_convolution": "3x3"}, "none, plain or separable"),
     ({"aspp_dropout": 1.0}, "`aspp_dropout`"),
     ({"aspp_dropout": -0.1}, "`aspp_dropout`"),
     ({"image_shape": (48, 64)}, "`image_shape` must be"),

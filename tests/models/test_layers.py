@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from registry.backend import keras, tf
+from registry.errors import ModelError
 from registry.models.layers import (
+    AlignedUpSampling2D,
     AtrousAveragePooling2D,
     AtrousConv2D,
     AtrousDepthwiseConv2D,
@@ -167,3 +169,33 @@ def test_mixed_precision_keeps_its_dtype():
     ):
         y = layer([x, x]) if isinstance(layer, ResizeLike) else layer(x)
         assert y.dtype == tf.float16
+
+
+@pytest.mark.parametrize("is_fixed", [True, False], ids=["fixed size", "any size"])
+@pytest.mark.parametrize("shape", [(5, 7), (1, 3), (1, 1)])
+def test_aligned_upsampling_lays_corners_on_corners(shape, is_fixed):
+    layer = AlignedUpSampling2D((3, 4))
+    inputs = keras.layers.Input((*(shape if is_fixed else (None, None)), 2))
+    model = keras.Model(inputs, layer(inputs))
+    x = np.random.default_rng(0).normal(size=(2, *shape, 2)).astype(np.float32)
+    expected = x
+    for axis, factor in ((1, 3), (2, 4)):
+        places = np.linspace(0, x.shape[axis] - 1, x.shape[axis] * factor)
+        low = np.floor(places).astype(int)
+        high = np.minimum(low + 1, x.shape[axis] - 1)
+        share = (places - low).reshape([-1 if place == axis else 1 for place in range(4)])
+        expected = np.take(expected, low, axis) * (1 - share) + np.take(expected, high, axis) * share
+    np.testing.assert_allclose(model(x), expected, atol=1e-6)
+    corners = (slice(None), [0, 0, -1, -1], [0, -1, 0, -1])
+    np.testing.assert_allclose(model(x).numpy()[corners], x[corners], atol=1e-6)
+    assert AlignedUpSampling2D.from_config(layer.get_config()).size == (3, 4)
+
+
+def test_aligned_upsampling_keeps_half_precision():
+    layer = AlignedUpSampling2D(2, dtype="float16")
+    assert layer(np.ones((1, 2, 2, 1), np.float16)).dtype == tf.float16
+
+
+def test_aligned_upsampling_is_bilinear():
+    with pytest.raises(ModelError, match="nearest"):
+        AlignedUpSampling2D(2, interpolation="nearest")

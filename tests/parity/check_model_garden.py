@@ -6,18 +6,16 @@ The weights go the whole way: a checkpoint of TensorFlow 2 under Model Garden's 
 the model's outputs. Exits 1 where they differ by more than 1e-4 of their standard deviation.
 """
 
-import json
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from seeded_arrays import garden_array, sampled, seeded_image
+from checkpoint_files import write_checkpoint
+from golden_models import compare_all, description_of, differences
+from seeded_arrays import garden_array
 
 import registry
-from registry.backend import tf
 
-LARGEST_DIFFERENCE = 1e-4
 # The deep stem of `ResNet` is half as wide as that of `DilatedResNet`.
 STEMS = {
     ("backbone", "v0"): ([64], [7]),
@@ -26,25 +24,13 @@ STEMS = {
 }
 
 
-def description_of(path):
-    """What a file says of its network."""
-    return json.loads(str(np.load(path, allow_pickle=False)["description"]))
-
-
-def write_checkpoint(prefix, description):
+def write_drawn_checkpoint(prefix, description):
     """The checkpoint that Model Garden wrote, with values that both sides draw; outside the network they are ones."""
     arrays = {}
     for name, shape, dtype in description["variables"]:
         values = garden_array(name, tuple(shape))
         arrays[name] = np.ones(shape, dtype) if values is None else values
-    names = list(arrays)
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix),
-        tensor_names=names,
-        shape_and_slices=[""] * len(names),
-        tensors=[arrays[name] for name in names],
-    )
-    return prefix
+    return write_checkpoint(prefix, arrays)
 
 
 def encoder(description):
@@ -89,7 +75,11 @@ def preset(description):
     aspp, head = description["aspp"], description["head"]
     architecture = {
         "name": "deeplab_v3",
-        "aspp": {"filters": aspp.get("num_filters", 256)},
+        "aspp": {
+            "filters": aspp.get("num_filters", 256),
+            "separable": aspp.get("use_depthwise_convolution", False),
+            "depthwise_norm": not aspp.get("use_depthwise_convolution", False),
+        },
         "decoder": {
             "filters": head.get("num_filters", 256),
             "convolutions": head["num_convs"],
@@ -120,28 +110,12 @@ def build(description, prefix):
 
 
 def compare(path):
-    """The model, and the largest difference of each output in standard deviations of Model Garden's."""
-    golden, description = np.load(path, allow_pickle=False), description_of(path)
+    """The model, and the largest difference of each output."""
+    description = description_of(path)
     with tempfile.TemporaryDirectory() as folder:
-        model = build(description, write_checkpoint(Path(folder) / "ckpt-7", description))
-    differences = {}
-    for key in (name for name in golden.files if name != "description"):
-        size, _, level = key.partition(" ")
-        output = model(seeded_image(*map(int, size.split("x"))), training=False)
-        output = sampled(output[level] if level else output)
-        differences[key] = float(np.abs(output - golden[key]).max() / golden[key].std())
-    return model, differences
-
-
-def main():
-    """Compare every file of a folder."""
-    worst = 0.0
-    for path in sorted(Path(sys.argv[1]).glob("*.npz")):
-        _, differences = compare(path)
-        worst = max(worst, *differences.values())
-        print(path.name, *(f"{size}: {value:.1e} σ" for size, value in differences.items()))
-    return int(worst > LARGEST_DIFFERENCE)
+        model = build(description, write_drawn_checkpoint(Path(folder) / "ckpt-7", description))
+    return model, differences(path, model)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    compare_all(compare)

@@ -6,18 +6,10 @@ The weights go the whole way: a `.safetensors` file in torchvision's names, `reg
 outputs. Exits 1 where they differ by more than 1e-4 of their standard deviation.
 """
 
-import json
-import sys
-import tempfile
-from pathlib import Path
-
-import numpy as np
-from safetensors.numpy import save_file
-from seeded_arrays import sampled, seeded_image, torch_array
+from golden_models import compare_all, description_of, differences
+from torch_files import loaded
 
 import registry
-
-LARGEST_DIFFERENCE = 1e-4
 
 
 def preset(blocks, classes):
@@ -47,30 +39,12 @@ def preset(blocks, classes):
 
 
 def compare(path):
-    """The model, and the largest difference of each size in standard deviations of torchvision's output."""
-    golden = np.load(path, allow_pickle=False)
-    description = json.loads(str(golden["description"]))
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "torchvision.safetensors"
-        save_file({name: torch_array(name, tuple(shape)) for name, shape in description["variables"]}, file)
-        model = registry.build(preset(description["blocks"], description["classes"]), weights=file)
-    differences = {}
-    for size in (name for name in golden.files if name != "description"):
-        height, width = map(int, size.split("x"))
-        output = sampled(model(seeded_image(height, width), training=False))
-        differences[size] = float(np.abs(output - golden[size]).max() / golden[size].std())
-    return model, differences
-
-
-def main():
-    """Compare every file of a folder."""
-    worst = 0.0
-    for path in sorted(Path(sys.argv[1]).glob("*.npz")):
-        _, differences = compare(path)
-        worst = max(worst, *differences.values())
-        print(path.name, *(f"{size}: {value:.1e} σ" for size, value in differences.items()))
-    return int(worst > LARGEST_DIFFERENCE)
+    """The model, and the largest difference of each size."""
+    description = description_of(path)
+    made = preset(description["blocks"], description["classes"])
+    model = loaded(lambda file: registry.build(made, weights=file), description["variables"])
+    return model, differences(path, model)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    compare_all(compare)

@@ -10,26 +10,30 @@ In an environment of its own (`pip install tf-models-official==2.20.0`), never i
 Model Garden's classes wrote, and sampled logits. `check_model_garden.py` compares; a test does it with the committed files.
 """
 
-import argparse
-import json
 import tempfile
-from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
+from golden_models import write_all, write_golden
 from official.modeling.optimization import ema_optimizer
 from official.vision.modeling import classification_model, segmentation_model
 from official.vision.modeling.backbones import mobilenet, resnet, resnet_deeplab
 from official.vision.modeling.decoders import aspp
 from official.vision.modeling.heads import segmentation_heads
-from seeded_arrays import garden_array, sampled, seeded_image
+from seeded_arrays import garden_array, seeded_image
 
 SIZES = ((64, 96), (80, 112))
 TINY = 1
 BLOCKS = [("bottleneck", 8, 1), ("bottleneck", 12, 2), ("bottleneck", 16, 1), ("bottleneck", 24, 3)]
 resnet_deeplab.RESNET_SPECS[TINY] = resnet.RESNET_SPECS[TINY] = BLOCKS
 
+RESNET_101 = {
+    "model_id": 101,
+    "output_stride": 16,
+    "stem_type": "v1",
+    "multigrid": [1, 2, 4],
+    "activation": "swish",
+}
 NETWORKS = {
     "small": {
         # Everything that the trainer of V3+ saves, moments and running averages included.
@@ -58,6 +62,12 @@ NETWORKS = {
             "aspp": {"num_filters": 8, "dilation_rates": [2, 3], "spp_layer_version": "v2"},
             "head": {"num_convs": 2, "num_filters": 8, "use_depthwise_convolution": True},
         },
+        "separable_aspp": {
+            "kind": "items",
+            "backbone": {"model_id": TINY, "output_stride": 16},
+            "aspp": {"num_filters": 8, "dilation_rates": [2, 3], "use_depthwise_convolution": True},
+            "head": {"num_convs": 1, "num_filters": 8},
+        },
         "mobilenet": {
             "kind": "items",
             "mobilenet": {"model_id": "MobileNetV2", "filter_size_scale": 0.35, "output_stride": 16},
@@ -69,25 +79,13 @@ NETWORKS = {
     "full": {
         "deeplab_v3_plus": {
             "kind": "items",
-            "backbone": {
-                "model_id": 101,
-                "output_stride": 16,
-                "stem_type": "v1",
-                "multigrid": [1, 2, 4],
-                "activation": "swish",
-            },
+            "backbone": RESNET_101,
             "aspp": {"dilation_rates": [6, 12, 18], "activation": "swish"},
             "head": {"num_convs": 2, "feature_fusion": "deeplabv3plus", "activation": "swish"},
         },
         "deeplab_v3": {
             "kind": "items",
-            "backbone": {
-                "model_id": 101,
-                "output_stride": 16,
-                "stem_type": "v1",
-                "multigrid": [1, 2, 4],
-                "activation": "swish",
-            },
+            "backbone": RESNET_101,
             "aspp": {"dilation_rates": [12, 24, 36], "activation": "swish"},
             "head": {"num_convs": 0, "activation": "swish"},
         },
@@ -159,33 +157,19 @@ def write(path, description):
         values = garden_array(name, tuple(shape))
         if values is not None:
             variable_of(items, name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE")).assign(values)
-    golden = {"description": json.dumps({**description, "blocks": BLOCKS, "variables": variables})}
+    outputs = {}
     # The second layer for ASPP keeps the size that it was built for.
     fixed = description.get("aspp", {}).get("spp_layer_version") == "v2"
     for height, width in SIZES[:1] if fixed else SIZES:
         image = seeded_image(height, width)
         if description["kind"] == "classifier":
             for level, features in model.backbone(image, training=False).items():
-                golden[f"{height}x{width} P{level}"] = sampled(features)
+                outputs[f"{height}x{width} P{level}"] = features
         else:
             logits = model(image, training=False)["logits"]
-            golden[f"{height}x{width}"] = sampled(tf.image.resize(logits, (height, width)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **golden)
-    print(f"{path.name}: {len(variables)} arrays, {path.stat().st_size:,} bytes")
-
-
-def main():
-    """Write every file of one size."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("size", choices=tuple(NETWORKS))
-    parser.add_argument("folder", type=Path)
-    arguments = parser.parse_args()
-    for name, description in NETWORKS[arguments.size].items():
-        write(arguments.folder / f"{name}.npz", description)
+            outputs[f"{height}x{width}"] = tf.image.resize(logits, (height, width))
+    write_golden(path, {**description, "blocks": BLOCKS, "variables": variables}, outputs)
 
 
 if __name__ == "__main__":
-    main()
+    write_all(__doc__, NETWORKS, write)

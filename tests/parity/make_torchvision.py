@@ -1,6 +1,6 @@
 """Write the outputs of torchvision's DeepLabV3 for random weights that both sides draw alike.
 
-In an environment of its own (`pip install torch==2.14.1 torchvision==0.29.1`), never in the test environment:
+In an environment of its own (`pip install torch==2.14.1 torchvision==0.29.1 safetensors`), never in the test environment:
 
     python tests/parity/make_torchvision.py small tests/parity/torchvision
     python tests/parity/make_torchvision.py full /somewhere
@@ -9,19 +9,18 @@ In an environment of its own (`pip install torch==2.14.1 torchvision==0.29.1`), 
 `check_torchvision.py` compares; a test does it with the committed small file.
 """
 
-import argparse
-import json
-from pathlib import Path
-
-import numpy as np
 import torch
-from seeded_arrays import sampled, seeded_image, torch_array
+from golden_models import write_all, write_golden
+from torch_files import drawn_variables, outputs
 from torchvision.models import resnet
 from torchvision.models.segmentation import deeplabv3
 
 SIZES = ((64, 96), (72, 64))
 CLASSES = 5
-BLOCKS = {"small": [1, 1, 1, 2], "resnet50": [3, 4, 6, 3], "resnet101": [3, 4, 23, 3]}
+NETWORKS = {
+    "small": {"deeplabv3_small": [1, 1, 1, 2]},
+    "full": {"deeplabv3_resnet50": [3, 4, 6, 3], "deeplabv3_resnet101": [3, 4, 23, 3]},
+}
 
 
 def network(blocks):
@@ -30,38 +29,14 @@ def network(blocks):
     return deeplabv3._deeplabv3_resnet(backbone, CLASSES, True)
 
 
+@torch.no_grad()
 def write(path, blocks):
     """Names and shapes of the parameters, and sampled outputs."""
     model = network(blocks).eval()
-    state = model.state_dict()
-    variables = []
-    for name, value in state.items():
-        if not name.endswith("num_batches_tracked"):
-            variables.append((name, tuple(value.shape)))
-            state[name] = torch.from_numpy(torch_array(name, tuple(value.shape)))
-    model.load_state_dict(state)
-    golden = {"description": json.dumps({"blocks": blocks, "classes": CLASSES, "variables": variables})}
-    for height, width in SIZES:
-        image = torch.from_numpy(np.moveaxis(seeded_image(height, width), -1, 1).copy())
-        with torch.no_grad():
-            golden[f"{height}x{width}"] = sampled(np.moveaxis(model(image)["out"].numpy(), 1, -1))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **golden)
-    print(f"{path.name}: {len(variables)} arrays, {path.stat().st_size:,} bytes")
-
-
-def main():
-    """Write every file of one size."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("size", choices=("small", "full"))
-    parser.add_argument("folder", type=Path)
-    arguments = parser.parse_args()
-    for name, blocks in BLOCKS.items():
-        if (name == "small") == (arguments.size == "small"):
-            write(arguments.folder / f"deeplabv3_{name}.npz", blocks)
+    variables = drawn_variables(model, torch.from_numpy)
+    found = outputs(lambda image: model(torch.from_numpy(image))["out"].numpy(), SIZES)
+    write_golden(path, {"blocks": blocks, "classes": CLASSES, "variables": variables}, found)
 
 
 if __name__ == "__main__":
-    main()
+    write_all(__doc__, NETWORKS, write)

@@ -4,15 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from check_model_garden import (
-    LARGEST_DIFFERENCE,
-    compare,
-    description_of,
-    encoder,
-    garden_array,
-    preset,
-    write_checkpoint,
-)
+from check_model_garden import compare, encoder, preset, write_drawn_checkpoint
+from golden_models import LARGEST_DIFFERENCE, description_of
+from seeded_arrays import garden_array
 
 import registry
 from registry.discovery import find_encoder
@@ -27,6 +21,7 @@ GOLDEN = Path(__file__).parent / "model_garden"
     [
         ("deeplab_v3_plus", 2, ()),
         ("deeplab_v3", 1, ()),
+        ("separable_aspp", 2, ()),
         ("mobilenet", 2, ("Conv_1", "Conv_1_bn")),
         ("classifier", 8, ()),
     ],
@@ -48,7 +43,7 @@ def trainer(tmp_path_factory):
     # It is a real one: with moments and running averages beside the variables, and counters.
     for part in ("/optimizer/average/", "/ema_base_optimizer/momentum/", "save_counter/", "global_step/"):
         assert any(part in name for name in names)
-    return description, write_checkpoint(tmp_path_factory.mktemp("garden") / "ckpt-7", description)
+    return description, write_drawn_checkpoint(tmp_path_factory.mktemp("garden") / "ckpt-7", description)
 
 
 def test_a_checkpoint_of_the_whole_model_lends_its_backbone(trainer):

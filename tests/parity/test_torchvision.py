@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from check_torchvision import LARGEST_DIFFERENCE, compare
+from check_torchvision import compare
+from golden_models import LARGEST_DIFFERENCE
 
 
 def test_outputs_equal_torchvision():

@@ -1,17 +1,7 @@
-import copy
-
-import numpy as np
 import pytest
-from small_networks import SMALL_PRESET, randomize
+from small_networks import blocks, small_model
 
 import registry
-
-
-def blocks(count, size, seed=0):
-    """Images with large and small structure: random squares and noise."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (count, size // 8, size // 8, 3)).repeat(8, 1).repeat(8, 2)
-    return np.clip(coarse + rng.normal(0, 20, coarse.shape), 0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +12,7 @@ def images():
 @pytest.fixture(scope="session")
 def float_model():
     """A DeepLabV3+ with weights and statistics of an ordinary network; treat it as read-only."""
-    return randomize(registry.build(copy.deepcopy(SMALL_PRESET), weights=None))
+    return small_model()
 
 
 @pytest.fixture(scope="session")

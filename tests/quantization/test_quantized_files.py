@@ -1,8 +1,11 @@
 """From a model that rounds to a file of integers: the same numbers, whatever the model went through."""
 
+import copy
+
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from small_networks import SMALL_PRESET, randomize
 
 import registry
 from registry.backend import tf
@@ -69,6 +72,24 @@ def test_before_training_it_is_the_file_of_post_training_quantization(float_mode
     theirs, other_scale = scores(tmp_path / "ptq.tflite", images)
     assert scale == pytest.approx(other_scale, rel=1e-4)
     assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.998
+
+
+def test_what_other_libraries_have_becomes_integers_too(images, tmp_path):
+    """Aligned corners, separable convolutions without a normalization between, a convolution behind ASPP."""
+    preset = copy.deepcopy(SMALL_PRESET)
+    preset["architecture"] |= {
+        "align_corners": True,
+        "aspp": {"separable": True, "depthwise_norm": False, "output_convolution": "separable"},
+        "decoder": {"separable": True, "depthwise_norm": False},
+    }
+    model = randomize(registry.build(preset, weights=None))
+    rounded = registry.quantize(model, calibration=images, size=(64, 64), progress=False)
+    report = registry.export(
+        rounded, tmp_path / "m.tflite", size=(64, 64), quantization="int8", progress=False
+    )
+    assert {part.precision for part in inspect_model(report.path).operations} == {"int8"}
+    assert report.operations["RESIZE_BILINEAR"] == 2
+    assert report.parity.mean_abs < 0.05 * report.parity.reference_std
 
 
 def test_excluded_layers_are_floats_in_the_file(float_model, images, tmp_path):

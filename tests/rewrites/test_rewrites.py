@@ -7,7 +7,7 @@ from small_networks import randomize
 import registry
 from registry.backend import keras
 from registry.errors import ModelError
-from registry.models.layers import AtrousConv2D, ResizeLike
+from registry.models.layers import AlignedUpSampling2D, AtrousConv2D, ResizeLike
 from registry.rewrites import REWRITES, Graph, inference_form
 from registry.rewrites.batch_norm import (
     drop_identities,
@@ -160,16 +160,21 @@ def test_image_pooling_without_a_1x1_projection_stays():
     check(network(net), split_image_pooling, 0)
 
 
-def test_an_upsampled_block_is_convolved_small():
+@pytest.mark.parametrize(
+    "upsampling",
+    [layers.UpSampling2D(4, interpolation="bilinear"), AlignedUpSampling2D(4)],
+    ids=["bilinear", "aligned"],
+)
+def test_an_upsampled_block_is_convolved_small(upsampling):
     def net(x):
         deep = layers.Conv2D(9, 3, strides=4, padding="same")(x)
-        up = layers.UpSampling2D(4, interpolation="bilinear")(deep)
+        up = upsampling(deep)
         return layers.Conv2D(7, 1, activation="relu")(layers.Concatenate()([up, x]))
 
     rewritten = check(network(net), split_upsampled_blocks, 1)
     assert "Concatenate" not in kinds(rewritten)
-    (upsampling,) = [layer for layer in rewritten.layers if isinstance(layer, layers.UpSampling2D)]
-    assert upsampling.input_shape[-1] == 7
+    (found,) = [layer for layer in rewritten.layers if isinstance(layer, type(upsampling))]
+    assert found.input_shape[-1] == 7
 
 
 def test_an_upsampled_block_with_fewer_channels_than_the_result_stays():
@@ -180,14 +185,21 @@ def test_an_upsampled_block_with_fewer_channels_than_the_result_stays():
     check(network(net), split_upsampled_blocks, 0)
 
 
-@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
-def test_the_classifier_moves_before_the_upsampling(interpolation):
+@pytest.mark.parametrize(
+    "upsampling",
+    [
+        layers.UpSampling2D((4, 2), interpolation="bilinear"),
+        layers.UpSampling2D((4, 2)),
+        AlignedUpSampling2D((4, 2)),
+    ],
+    ids=["bilinear", "nearest", "aligned"],
+)
+def test_the_classifier_moves_before_the_upsampling(upsampling):
     def net(x):
-        up = layers.UpSampling2D((4, 2), interpolation=interpolation)(x)
-        return layers.Softmax()(layers.Conv2D(3, 1)(up))
+        return layers.Softmax()(layers.Conv2D(3, 1)(upsampling(x)))
 
     rewritten = check(network(net), convolve_before_upsampling, 1)
-    assert kinds(rewritten) == ["InputLayer", "Conv2D", "UpSampling2D", "Softmax"]
+    assert kinds(rewritten) == ["InputLayer", "Conv2D", type(upsampling).__name__, "Softmax"]
 
 
 def test_what_does_not_commute_with_upsampling_stays():

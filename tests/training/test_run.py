@@ -13,31 +13,10 @@ from PIL import Image
 import registry
 from registry.data import Example
 from registry.errors import ModelError, OutputPathError, TrainingError, WeightsError
-from registry.training import session as sessions
 
 
 def weights_of(run):
     return [variable.numpy() for variable in registry.build(run.preset).weights]
-
-
-@pytest.fixture
-def interrupt(monkeypatch):
-    """A function that makes the next runs end after that many steps, as a signal would end them."""
-    steps = sessions.Learner.train
-
-    def after(count):
-        left = [count]
-
-        def train(learner, images, masks):
-            if not left[0]:
-                raise KeyboardInterrupt
-            left[0] -= 1
-            steps(learner, images, masks)
-
-        monkeypatch.setattr(sessions.Learner, "train", train)
-
-    yield after
-    monkeypatch.setattr(sessions.Learner, "train", steps)
 
 
 @pytest.mark.sweep

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checkpoint_files import write_checkpoint
 from small_networks import SMALL_PRESET
 
 import registry
@@ -14,18 +15,6 @@ from registry.backend import tf
 from registry.errors import WeightsError, WeightsFormatError
 from registry.weights.checkpoints import checkpoint_prefix, read_checkpoint
 from registry.weights.opening import open_weights
-
-
-def write(prefix, arrays):
-    """A checkpoint as TensorFlow writes it."""
-    names = list(arrays)
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix),
-        tensor_names=names,
-        shape_and_slices=[""] * len(names),
-        tensors=[arrays[name] for name in names],
-    )
-    return prefix
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +30,7 @@ def checkpoint(tmp_path_factory):
         "empty": np.zeros((0, 4), np.float32),
         "text": np.array([b"graph"]),
     }
-    return write(tmp_path_factory.mktemp("checkpoint") / "model.ckpt-30000", arrays), arrays
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "model.ckpt-30000", arrays), arrays
 
 
 def test_every_array_as_tensorflow_reads_it(checkpoint):
@@ -169,17 +158,23 @@ def deeplab_head(rng, deep, low, width, classes):
     return arrays | slim_convolution(rng, "logits/semantic", (1, 1, width, classes), norm=False)
 
 
-def test_the_head_computes_what_deeplabs_does(small_preset):
-    """Decoder features and logits before the last upsampling, against the network written in plain TensorFlow.
+def aligned(x, size):
+    return tf.compat.v1.image.resize_bilinear(x, size, align_corners=True)
 
-    What DeepLab resizes in between aligns corners and is left out by comparing on features of one size.
-    """
+
+# With half-pixel centres, the features have one size: what DeepLab resizes in between aligns corners.
+@pytest.mark.parametrize(
+    ("align_corners", "level", "resize"), [(True, "P2", aligned), (False, "P4", tf.image.resize)]
+)
+def test_the_head_computes_what_deeplabs_does(small_preset, align_corners, level, resize):
+    """Logits of ASPP, decoder and classifier against the network written in plain TensorFlow."""
     from registry.weights.assignment import assign
     from registry_deeplab.conversion import segmenter_weights
 
     small_preset["architecture"] = {
         "name": "deeplab_v3_plus",
-        "low_level_feature_key": "P4",  # of the size of P5, at output stride 16
+        "low_level_feature_key": level,
+        "align_corners": align_corners,
         "dilation_rates": [2, 3, 4],
         "aspp": {"filters": 16, "separable": True},
         "decoder": {"filters": 16, "separable": True},
@@ -187,7 +182,8 @@ def test_the_head_computes_what_deeplabs_does(small_preset):
         "batch_norm": {"epsilon": 1e-5},
     }
     model = registry.build(small_preset, weights=None)
-    arrays = deeplab_head(np.random.default_rng(0), 16, 12, 16, 5)
+    channels = model.encoder.pyramid_outputs[level].shape[-1]
+    arrays = deeplab_head(np.random.default_rng(0), 16, channels, 16, 5)
     parts = segmenter_weights(
         model.preset_config.architecture, {name: [value] for name, value in arrays.items()}
     )
@@ -197,17 +193,18 @@ def test_the_head_computes_what_deeplabs_does(small_preset):
 
     image = np.random.default_rng(1).normal(size=(1, 64, 96, 3)).astype("f4")
     pyramid = model.encoder(image, training=False)
-    deep, low = pyramid["P5"], pyramid["P4"]
+    deep, low = pyramid["P5"], pyramid[level]
     pooled = slim_layer(arrays, tf.reduce_mean(deep, [1, 2], keepdims=True), "image_pooling")
     branches = [tf.broadcast_to(pooled, [*deep.shape[:3], 16]), slim_layer(arrays, deep, "aspp0")]
     branches += [
         slim_separable(arrays, deep, f"aspp{number}", rate) for number, rate in ((1, 2), (2, 3), (3, 4))
     ]
     x = slim_layer(arrays, tf.concat(branches, 3), "concat_projection")
+    x = resize(x, low.shape[1:3])
     x = tf.concat([x, slim_layer(arrays, low, "decoder/feature_projection0")], 3)
     x = slim_separable(arrays, slim_separable(arrays, x, "decoder/decoder_conv0"), "decoder/decoder_conv1")
     x = tf.nn.conv2d(x, arrays["logits/semantic/weights"], 1, "SAME") + arrays["logits/semantic/biases"]
-    expected = tf.image.resize(x, image.shape[1:3])
+    expected = resize(x, image.shape[1:3])
     output = model(image, training=False)
     np.testing.assert_allclose(output, expected, atol=1e-4 * np.std(expected))
 
@@ -255,7 +252,7 @@ def test_a_mobilenet_checkpoint_loads_whole(mobilenet_preset, tmp_path):
     # As published: the first branch and the pooled features are all that there is.
     head |= slim_convolution(rng, "concat_projection", (1, 1, 2 * 8, 8))
     arrays = slim_mobilenet(rng, model) | head | {"global_step": np.array(7, np.int64)}
-    loaded = registry.build(mobilenet_preset, weights=write(tmp_path / "model.ckpt-7", arrays))
+    loaded = registry.build(mobilenet_preset, weights=write_checkpoint(tmp_path / "model.ckpt-7", arrays))
     report = loaded.weights_report
     assert set(report.loaded) == {layer.name for layer in model.layers if layer.weights}
     assert set(report.unused) == {"Conv_1", "Conv_1_bn"}
@@ -266,5 +263,8 @@ def test_a_mobilenet_checkpoint_loads_whole(mobilenet_preset, tmp_path):
     np.testing.assert_array_equal(
         loaded.get_layer("bn_Conv1").get_weights()[2], arrays["MobilenetV2/Conv/BatchNorm/moving_mean"]
     )
-    encoder = registry.build(mobilenet_preset, num_classes=9, weights=tmp_path / "model.ckpt-7.index")
-    assert encoder.weights_report.fresh == ("segmentation_output",)
+    other = registry.build(mobilenet_preset, num_classes=9, weights=tmp_path / "model.ckpt-7.index")
+    assert other.weights_report.fresh == ("segmentation_output",)
+    lent = registry.build(mobilenet_preset, encoder_weights=tmp_path / "model.ckpt-7")
+    assert set(lent.weights_report.loaded) == {layer.name for layer in lent.encoder.layers if layer.weights}
+    assert {"conv_projection", "segmentation_output", "Conv_1"} <= set(lent.weights_report.unused)
