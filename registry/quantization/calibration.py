@@ -107,12 +107,14 @@ def _tensors(layers: Iterable[QuantizedLayer]) -> dict[Any, _Tensor]:
     """Reference of a range's variable → the tensors that have it."""
     found: dict[Any, _Tensor] = {}
     for layer in layers:
-        result = layer.ranges[RESULT]["min"].ref()
         for name, variables in layer.ranges.items():
-            bits = layer.observers[name].bits
-            found.setdefault(
-                variables["min"].ref(), _Tensor(f"{layer.name}, {name}", variables, bits, result)
+            tensor = _Tensor(
+                f"{layer.name}, {name}",
+                variables,
+                layer.observers[name].bits,
+                layer.ranges[RESULT]["min"].ref(),
             )
+            found.setdefault(variables["min"].ref(), tensor)
     return found
 
 
