@@ -26,6 +26,10 @@ ENCODERS = [
 ]
 HEADS = ["deeplab_v3", "deeplab_v3_plus", "lr_aspp", "fpn", "unet", "pspnet", "segformer"]
 SIZE = (64, 64)
+# The file against the model that rounds, in standard deviations of its scores. Integer kernels round now and then to the
+# other neighbour, and drawn weights carry that on; attention multiplies it: layer by layer it grows by less than a step.
+LARGEST_DIFFERENCE = 0.05
+LARGEST_WITH_ATTENTION = 0.15
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +59,7 @@ def train(model, images, steps=5):
     return values
 
 
-def check(preset, images, tmp_path):
+def check(preset, images, tmp_path, largest=LARGEST_DIFFERENCE):
     keras.utils.set_random_seed(0)
     model = randomize(registry.build(preset, weights=None))
     rounded = registry.quantize(model, calibration=images, size=SIZE, progress=False)
@@ -67,7 +71,7 @@ def check(preset, images, tmp_path):
     assert not {"SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"} & set(report.operations)
     floats = [part for part in inspect_model(report.path).operations if part.precision == "float"]
     assert [f"{part.name} {part.layer}" for part in floats] == []
-    assert report.parity.mean_abs < 0.05 * report.parity.reference_std
+    assert report.parity.mean_abs < largest * report.parity.reference_std
 
 
 @pytest.mark.sweep
@@ -78,7 +82,7 @@ def test_every_family(plugin, variant, images, tmp_path):
         "architecture": {"name": "fpn"},
         "num_classes": 3,
     }
-    check(preset, images, tmp_path)
+    check(preset, images, tmp_path, LARGEST_WITH_ATTENTION if plugin == "mit" else LARGEST_DIFFERENCE)
 
 
 @pytest.mark.sweep
