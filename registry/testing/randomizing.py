@@ -12,7 +12,7 @@ from registry.backend import keras
 __all__ = ["randomize"]
 
 
-def randomize(model: Any, images: NDArray[np.float32], seed: int = 0) -> Any:
+def randomize(model: Any, images: NDArray[np.float32], seed: int = 0, *, common: float = 0.0) -> Any:
     """Draw every weight, then let each batch normalization measure its statistics on `images`.
 
     Fresh weights hide mistakes: a batch normalization that starts as the identity, a bias of 0, a layer scale of
@@ -22,6 +22,9 @@ def randomize(model: Any, images: NDArray[np.float32], seed: int = 0) -> Any:
         model: `tf_keras.Model`, changed in place.
         images: normalized images (batch, height, width, 3).
         seed: of the random numbers.
+        common: what all values of a channel's kernel have in common, in standard deviations of the others. Where signals
+            add up and errors average out, as in trained networks, a hundred layers carry what they are given; of
+            kernels without it, each multiplies the rounding of those before.
 
     Returns:
         The model.
@@ -32,7 +35,7 @@ def randomize(model: Any, images: NDArray[np.float32], seed: int = 0) -> Any:
         statistics = {id(variable) for variable in layer.non_trainable_weights}
         for variable in layer.weights:
             if id(variable) not in statistics or not layer.trainable:
-                variable.assign(_drawn(variable, rng))
+                variable.assign(_drawn(variable, rng, common))
     normalizations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in normalizations]
     for layer in normalizations:
@@ -49,13 +52,15 @@ def randomize(model: Any, images: NDArray[np.float32], seed: int = 0) -> Any:
     return model
 
 
-def _drawn(variable: Any, rng: np.random.Generator) -> NDArray[Any]:
+def _drawn(variable: Any, rng: np.random.Generator, common: float) -> NDArray[Any]:
     shape = tuple(variable.shape)
     name = variable.name.rsplit("/", 1)[-1].split(":")[0]
     if "depthwise_kernel" in name:
         return rng.normal(0, np.sqrt(2 / np.prod(shape[:2])), shape)
     if len(shape) >= 2:
-        return rng.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape)
+        deviation = np.sqrt(2 / np.prod(shape[:-1]))
+        values = rng.normal(0, deviation, shape)
+        return values + rng.normal(0, common * deviation, shape[-1]) if common else values
     if "beta" in name or "bias" in name:
         return rng.normal(0, 0.1, shape)
     return rng.uniform(0.5, 1.5, shape)  # factors: gamma, a layer scale
