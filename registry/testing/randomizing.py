@@ -22,9 +22,9 @@ def randomize(model: Any, images: NDArray[np.float32], seed: int = 0, *, common:
         model: `tf_keras.Model`, changed in place.
         images: normalized images (batch, height, width, 3).
         seed: of the random numbers.
-        common: what all values of a channel's kernel have in common, in standard deviations of the others. Where signals
-            add up and errors average out, as in trained networks, a hundred layers carry what they are given; of
-            kernels without it, each multiplies the rounding of those before.
+        common: what all values of a channel's kernel have in common, in standard deviations of the others. Where
+            signals add up and errors average out, as in trained networks, a hundred layers carry what they are given;
+            of kernels without it, each multiplies the rounding of those before.
 
     Returns:
         The model.
