@@ -136,14 +136,16 @@ class SegmenterWeights:
         unused: names in `head` that the model has no layer for, by intention: an auxiliary classifier.
         refusal: why the whole cannot be loaded into a model of this configuration, raised where that is asked for;
             the encoder's arrays can be loaded nonetheless.
-        dilated_encoder: options that the encoder must have been built with where its output stride is below 32,
-            since no file shows how a network was dilated: `{"early_rate": True}`.
+        encoder_options: options that the encoder must have been built with, since no file shows them:
+            `{"norm_epsilon": 0.001}`.
+        dilated_encoder: those that matter only where its output stride is below 32: `{"early_rate": True}`.
     """
 
     encoder: Mapping[str, Sequence[Any]]
     head: Mapping[str, Sequence[Any]]
     unused: tuple[str, ...] = ()
     refusal: WeightsMismatchError | None = None
+    encoder_options: Mapping[str, Any] = field(default_factory=dict)
     dilated_encoder: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -56,6 +56,7 @@ def state_dict_weights(config: Any, arrays: Arrays) -> SegmenterWeights | None:
 
 
 def _from_torchvision(config: Any, arrays: Arrays) -> SegmenterWeights:
+    is_mobilenet = "backbone.1.block.0.0.weight" in arrays
     encoder, rest = _divided(arrays, "backbone.")
     modules = torch_layers(rest)
     aspp = _aspp_layers(modules, "classifier.0")
@@ -65,6 +66,8 @@ def _from_torchvision(config: Any, arrays: Arrays) -> SegmenterWeights:
         head=head,
         unused=tuple(name for name in head if name.startswith(_AUXILIARY)),
         refusal=misfit(config, "torchvision's DeepLabV3", {"align_corners": False}),
+        encoder_options={"torch_padding": True, "norm_epsilon": 1e-3} if is_mobilenet else {},
+        dilated_encoder={"early_rate": is_mobilenet},
     )
 
 

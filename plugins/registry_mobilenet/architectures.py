@@ -187,12 +187,16 @@ class MobileNetV3:
         minimalistic: without squeeze-excite, hard-swish and 5×5 kernels.
         torch_padding: strided layers pad both sides alike, as the networks trained in PyTorch do, and batch
             normalization has PyTorch's epsilon.
+        norm_epsilon: of every batch normalization, where it is another one.
+        early_rate: a depthwise convolution that loses its stride has the atrous rate of those after it.
     """
 
     size: Literal["small", "large"]
     alpha: float = 1.0
     minimalistic: bool = False
     torch_padding: bool = False
+    norm_epsilon: float | None = None
+    early_rate: bool = False
 
     @property
     def stem(self) -> int:

@@ -1,4 +1,4 @@
-"""Names of timm's, KerasHub's, TensorFlow DeepLab's and Model Garden's weights as those of our layers. NumPy only."""
+"""Names of timm's, torchvision's, KerasHub's and TensorFlow's weights as those of our layers. NumPy only."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _SLIM_TRAINING = re.compile(r"Momentum|RMSProp(_\d+)?|Adam(_\d+)?|ExponentialMov
 
 
 def convert(architecture: Architecture, arrays: Arrays) -> Mapping[str, Sequence[Any]] | None:
-    """Name and arrange arrays of timm (V3, V4), KerasHub (V3) or TensorFlow's checkpoints (V2) as our layers have them.
+    """Name and arrange arrays as our layers have them: those of timm, torchvision, KerasHub, TensorFlow.
 
     Args:
         architecture: of the variant.
@@ -83,7 +83,8 @@ def convert(architecture: Architecture, arrays: Arrays) -> Mapping[str, Sequence
         if isinstance(architecture, MobileNetV4):
             return {module.replace(".", "_"): held for module, held in modules.items()}
         if isinstance(architecture, MobileNetV3):
-            return _renamed(modules, _timm_names(architecture))
+            names = _timm_names(architecture) if "conv_stem" in modules else _torchvision_names(architecture)
+            return _renamed(modules, names)
     if isinstance(architecture, MobileNetV2) and any(name.startswith(_SLIM_SCOPE) for name in arrays):
         return _from_slim(arrays)
     if isinstance(architecture, MobileNetV2):
@@ -143,6 +144,23 @@ def _timm_names(architecture: MobileNetV3) -> dict[str, str]:
         for part, theirs in (_TIMM if stage else _TIMM_FIRST).items():
             names[f"blocks.{stage}.{block}.{theirs}"] = f"{ours}/{part}"
     return names
+
+
+def _torchvision_names(architecture: MobileNetV3) -> dict[str, str]:
+    """`features.4.block.2.fc1`, and `4.block.2.fc1` within a segmenter: parts of a block are counted."""
+    blocks = architecture.blocks()
+    names = {"0.0": "Conv", "0.1": "Conv/BatchNorm"}
+    names |= {f"{len(blocks) + 1}.0": "Conv_1", f"{len(blocks) + 1}.1": "Conv_1/BatchNorm"}
+    for number, (block, (_, _, ours)) in enumerate(zip(blocks, _positions(architecture), strict=True), 1):
+        parts = ["expand"] if number > 1 else []
+        parts += ["depthwise", *(["squeeze_excite"] if block.squeeze_excite else []), "project"]
+        for place, part in enumerate(parts):
+            theirs = f"{number}.block.{place}"
+            if part == "squeeze_excite":
+                names |= {f"{theirs}.fc1": f"{ours}/{part}/Conv", f"{theirs}.fc2": f"{ours}/{part}/Conv_1"}
+            else:
+                names |= {f"{theirs}.0": f"{ours}/{part}", f"{theirs}.1": f"{ours}/{part}/BatchNorm"}
+    return names | {f"features.{theirs}": ours for theirs, ours in names.items()}
 
 
 def _keras_hub_names(architecture: MobileNetV3) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from registry.backend import keras
@@ -95,6 +96,8 @@ def _v2_block(inputs: Any, block: BlockV2, sampling: Sampling, prefix: str) -> A
 
 def _v3_pyramid(inputs: Any, architecture: MobileNetV3, schedule: AtrousSchedule) -> dict[str, Any]:
     convention = TORCH if architecture.torch_padding else TENSORFLOW
+    if architecture.norm_epsilon is not None:
+        convention = replace(convention, epsilon=architecture.norm_epsilon)
     x = convention.convolution(inputs, architecture.stem, 3, stride=2, name="Conv", pad_name="Conv/pad")
     x = convention.normalization(x, "Conv/BatchNorm")
     x = activation(architecture.activation, name="Conv/activation")(x)

@@ -34,16 +34,23 @@ class WidthV2Options(WidthOptions):
 
     early_rate: StrictBool = Field(
         default=False,
-        description="A convolution that loses its stride has the atrous rate of those after it, as in Model Garden.",
+        description="A convolution that loses its stride has the atrous rate of those after it, as in Model Garden "
+        "and torchvision.",
     )
 
 
-class WidthV3Options(WidthOptions):
+class WidthV3Options(WidthV2Options):
     """Options of MobileNetV3 of any width."""
 
     minimalistic: StrictBool = Field(
         default=False,
         description="Without squeeze-excite, hard-swish and 5×5 kernels, for accelerators that lack them.",
+    )
+    torch_padding: StrictBool = Field(
+        default=False, description="Pad as PyTorch does, with its epsilon of batch normalization, 1.0e-5."
+    )
+    norm_epsilon: Annotated[float, Field(strict=True, gt=0.0, lt=1.0)] | None = Field(
+        default=None, description="Of every batch normalization, where it is another one."
     )
 
 

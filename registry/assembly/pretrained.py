@@ -148,8 +148,9 @@ def _converted(opened: OpenedWeights, model: ImageSegmenter) -> tuple[Arrays, tu
         raise parts.refusal
     plugin, spec = find_encoder(config.encoder.plugin, config.encoder.variant)
     options = spec.options.model_validate(config.encoder.options)
-    if model.encoder.output_stride < _UNDILATED:
-        _require_options(parts.dilated_encoder, options, spec.name)
+    is_dilated = model.encoder.output_stride < _UNDILATED
+    needed = {**parts.encoder_options, **(parts.dilated_encoder if is_dilated else {})}
+    _require_options(needed, options, spec.name)
     encoder = plugin.convert_weights(spec.name, opened.source, parts.encoder, options)
     return {**encoder, **parts.head}, (*spec.unused_weights, *parts.unused)
 
@@ -162,18 +163,17 @@ def _parts(opened: OpenedWeights, config: PresetConfig) -> SegmenterWeights | No
 
 
 def _require_options(needed: Mapping[str, Any], options: Any, variant: str) -> None:
-    """Refuse weights of an encoder that was dilated in another way: nothing in a file would show it."""
-    missing = [name for name in needed if not hasattr(options, name)]
+    """Refuse weights of an encoder that computes otherwise: nothing in a file would show it."""
     different = {name: value for name, value in needed.items() if getattr(options, name, None) != value}
     if not different:
         return
-    listed = json.dumps(different)
+    missing = [name for name in different if not hasattr(options, name)]
     raise WeightsMismatchError(
-        f"at output strides below {_UNDILATED}, these weights are of an encoder with the options {listed}",
-        received=f"encoder {variant!r}, which has no such option" if missing else f"{variant} without them",
-        repair="choose another variant, or output stride 32"
+        f"these weights are of an encoder with the options {json.dumps(different)}",
+        received=f"encoder {variant!r}" + (f", which has no {', no '.join(missing)}" if missing else ""),
+        repair="choose another variant, or load the encoder's part alone: encoder_weights=…"
         if missing
-        else "set them under encoder: options:",
+        else "set them in the preset, under `options` of the encoder",
     )
 
 

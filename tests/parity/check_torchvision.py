@@ -12,10 +12,10 @@ from torch_files import loaded
 import registry
 
 
-def preset(blocks, classes):
-    """The preset that torchvision's network is."""
-    return {
-        "encoder": {
+def encoder(description):
+    """The encoder that torchvision's backbone is, as in a preset."""
+    if "blocks" in description:
+        return {
             "plugin": "resnet",
             "variant": "resnet_custom",
             "output_stride": 8,
@@ -23,10 +23,22 @@ def preset(blocks, classes):
                 "input_conv_filters": [64],
                 "input_conv_kernel_sizes": [7],
                 "stackwise_num_filters": [64, 128, 256, 512],
-                "stackwise_num_blocks": blocks,
+                "stackwise_num_blocks": description["blocks"],
                 "block_type": "bottleneck_block",
             },
-        },
+        }
+    return {
+        "plugin": "mobilenet",
+        "variant": f"mobilenet_v3_{description['mobilenet']}_custom",
+        "output_stride": 16,
+        "options": {"torch_padding": True, "norm_epsilon": 1e-3, "early_rate": True},
+    }
+
+
+def preset(description):
+    """The preset that torchvision's network is."""
+    return {
+        "encoder": encoder(description),
         "architecture": {
             "name": "deeplab_v3",
             "dilation_rates": [12, 24, 36],
@@ -34,14 +46,14 @@ def preset(blocks, classes):
             "classifier_bias": True,
             "batch_norm": {"epsilon": 1e-5},
         },
-        "num_classes": classes,
+        "num_classes": description["classes"],
     }
 
 
 def compare(path):
     """The model, and the largest difference of each size."""
     description = description_of(path)
-    made = preset(description["blocks"], description["classes"])
+    made = preset(description)
     model = loaded(lambda file: registry.build(made, weights=file), description["variables"])
     return model, differences(path, model)
 
