@@ -34,7 +34,7 @@ Level = Literal["P1", "P2", "P3", "P4", "P5"]
 class Section(BaseModel):
     """One mapping of a preset: unknown keys are refused, values cannot change afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
 
 class BatchNormConfig(Section):

@@ -32,7 +32,7 @@ LEVELS = ("P1", "P2", "P3", "P4", "P5")
 class NoOptions(BaseModel):
     """The options of an encoder that has none: any key is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 @dataclass(frozen=True, kw_only=True)

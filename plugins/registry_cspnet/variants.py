@@ -23,6 +23,7 @@ class CustomCSPNetOptions(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
+        defer_build=True,
         json_schema_extra={
             "examples": [
                 {

@@ -53,6 +53,7 @@ class CustomDenseNetOptions(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
+        defer_build=True,
         json_schema_extra={"examples": [{"stackwise_num_repeats": [1, 2, 1, 2], "growth_rate": 8}]},
     )
 

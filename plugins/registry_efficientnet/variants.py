@@ -15,7 +15,7 @@ __all__ = ["ARCHITECTURES", "SPECS", "EfficientNetOptions"]
 class EfficientNetOptions(BaseModel):
     """Options of every variant."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     drop_connect_rate: float = Field(
         0.2,

@@ -24,7 +24,7 @@ Alpha = Annotated[float, Field(strict=True, ge=0.1, le=4.0)]
 class WidthOptions(BaseModel):
     """Options of the MobileNets of any width."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     alpha: Alpha = Field(default=1.0, description="Width multiplier: factor on the filters of every layer.")
 

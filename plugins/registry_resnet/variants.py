@@ -74,7 +74,7 @@ class ResNetArchitecture:
 class ResNetOptions(BaseModel):
     """Options of every named variant."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     multi_grid: PositiveInts | None = Field(
         None, description="Factor on the atrous rate of each block of the last stack, e.g. [1, 2, 4]."

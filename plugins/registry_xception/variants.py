@@ -114,7 +114,7 @@ class OriginalArchitecture:
 class AlignedOptions(BaseModel):
     """Options of the aligned variants."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     multi_grid: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
         None,

@@ -23,7 +23,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return real(path=[str(folder)], **context)
 
     monkeypatch.setattr(importlib.metadata, "distributions", only_the_site)
-    monkeypatch.setattr("registry.discovery.host_is_installed", lambda: True)
+    monkeypatch.setattr("registry.discovery.plugins.host_is_installed", lambda: True)
     monkeypatch.delenv("ATROUS_PLUGINS", raising=False)
     monkeypatch.delenv("ATROUS_BLOCK_PLUGINS", raising=False)
     discovery.reset()

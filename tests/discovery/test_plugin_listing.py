@@ -138,7 +138,7 @@ def test_unknown_plugin_far_from_all_says_how_to_get_it(site: Site):
 def test_unknown_plugin_in_a_bare_checkout_says_that_atrous_is_not_installed(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("registry.discovery.host_is_installed", lambda: False)
+    monkeypatch.setattr("registry.discovery.plugins.host_is_installed", lambda: False)
     with pytest.raises(UnknownPluginError, match="pip install -e"):
         discovery.load_plugin("resnet")
 

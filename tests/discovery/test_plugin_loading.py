@@ -447,6 +447,23 @@ class TestPresetRoots:
         site.plugin(GOOD, "rootless")
         assert discovery.preset_roots() == [("tiny", "registry-tiny", tmp_path)]
 
+    def test_a_plugin_without_the_hook_is_not_imported(self, site: Site):
+        site.plugin(GOOD, "rootless")
+        assert discovery.preset_roots() == []
+        assert "registry_rootless" not in sys.modules
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "from registry_rootful_hooks import *",
+            "import registry_rootful_hooks as hooks\nglobals().update(vars(hooks))",
+        ],
+    )
+    def test_a_hook_that_the_module_does_not_spell_is_found(self, site: Site, tmp_path: Path, source: str):
+        hooks = {"registry_rootful_hooks": rooting(f"[Path({str(tmp_path)!r})]"), "registry_rootful": source}
+        site.install("registry-rootful", {"rootful": "registry_rootful"}, modules=hooks)
+        assert [root.path for root in discovery.preset_roots()] == [tmp_path]
+
     @pytest.mark.parametrize(
         ("expression", "said"),
         [
