@@ -25,7 +25,9 @@ def parse(module: str) -> ast.Module:
 
 def definition(module: str, name: str) -> tuple[str, ast.stmt]:
     """The module and statement that define a name, imports followed."""
-    for node in reversed(parse(module).body):  # of an overloaded function, the implementation comes last
+    body = parse(module).body
+    body += [inner for node in body if isinstance(node, ast.If) for inner in node.body]  # of TYPE_CHECKING
+    for node in reversed(body):  # of an overloaded function, the implementation comes last
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return module, node
         if isinstance(node, ast.Assign) and any(
