@@ -15,12 +15,13 @@ def main() -> None:
     assert not Path.cwd().resolve().is_relative_to(repository), "leave the repository before checking"
 
     presets = registry.list_presets()
-    encoders = registry.list_encoders()
+    encoders, architectures = registry.list_encoders(), registry.list_architectures()
     statuses = {plugin.name: plugin.status for plugin in registry.list_plugins()}
     assert "tensorflow" not in sys.modules, "listing must not import TensorFlow"
     in_repository = {path.stem for path in (repository / "presets").glob("*.yaml")}
     assert set(presets) == in_repository, f"presets found {presets}, shipped {sorted(in_repository)}"
     assert encoders, "no encoder found"
+    assert architectures, "no architecture found"
     assert set(statuses.values()) == {"loaded"}, f"plugins: {statuses}"
 
     name = "deeplab_v3_plus_resnet50_pascalvoc"
