@@ -5,9 +5,10 @@ Papers: V1 arXiv:1704.04861, V2 arXiv:1801.04381, V3 arXiv:1905.02244, V4 arXiv:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from registry_mobilenet.widths import divisible, levels
 
 __all__ = [
     "Architecture",
@@ -18,29 +19,7 @@ __all__ = [
     "MobileNetV2",
     "MobileNetV3",
     "MobileNetV4",
-    "divisible",
 ]
-
-
-def divisible(width: float, divisor: int = 8) -> int:
-    """Multiple of `divisor` nearest to `width`, at least one of them, and never less than nine tenths of it."""
-    nearest = max(divisor, int(width + divisor / 2) // divisor * divisor)
-    return nearest + divisor if nearest < 0.9 * width else nearest
-
-
-def _levels(stem: int, blocks: Iterable[tuple[int, int]], *, last: int | None = None) -> dict[str, int]:
-    """Channels per level: those of the last block at each stride.
-
-    Args:
-        stem: filters of the stem, which is at stride 2.
-        blocks: (stride, filters) of each block after it.
-        last: filters of a 1×1 convolution after the blocks.
-    """
-    stage, levels = 1, {"P1": stem}
-    for stride, filters in blocks:
-        stage += stride == 2
-        levels[f"P{stage}"] = filters
-    return levels if last is None else {**levels, f"P{stage}": last}
 
 
 # Filters and stride of each depthwise separable convolution.
@@ -68,7 +47,7 @@ class MobileNetV1:
 
     def channels(self) -> dict[str, int]:
         """Channels per level."""
-        return _levels(self.stem, self.blocks())
+        return levels(self.stem, self.blocks())
 
 
 @dataclass(frozen=True)
@@ -125,7 +104,7 @@ class MobileNetV2:
 
     def channels(self) -> dict[str, int]:
         """Channels per level."""
-        return _levels(self.stem, ((block.stride, block.filters) for block in self.blocks()))
+        return levels(self.stem, ((block.stride, block.filters) for block in self.blocks()))
 
 
 @dataclass(frozen=True)
@@ -237,7 +216,7 @@ class MobileNetV3:
     def channels(self) -> dict[str, int]:
         """Channels per level; P5 is the 1×1 convolution that the paper's segmentation heads read."""
         blocks = ((block.stride, block.filters) for block in self.blocks())
-        return _levels(self.stem, blocks, last=self.last)
+        return levels(self.stem, blocks, last=self.last)
 
 
 @dataclass(frozen=True)
@@ -399,7 +378,7 @@ class MobileNetV4:
     def channels(self) -> dict[str, int]:
         """Channels per level; P5 is the 1×1 convolution after the last block."""
         blocks = ((block.stride, block.filters) for stage in self.stages() for block in stage)
-        return _levels(self.stem, blocks, last=self.last)
+        return levels(self.stem, blocks, last=self.last)
 
 
 Architecture = MobileNetV1 | MobileNetV2 | MobileNetV3 | MobileNetV4

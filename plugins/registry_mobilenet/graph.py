@@ -16,10 +16,10 @@ from registry_mobilenet.architectures import (
     MobileNetV1,
     MobileNetV2,
     MobileNetV3,
-    divisible,
 )
 from registry_mobilenet.convention import SLIM, TENSORFLOW, TORCH, Convention
 from registry_mobilenet.universal import v4_pyramid
+from registry_mobilenet.widths import divisible
 
 __all__ = ["mobilenet_pyramid"]
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from registry.backend import keras
 from registry.models.output_stride import AtrousSchedule, Sampling
-from registry_mobilenet.architectures import BlockV4, MobileNetV4, divisible
+from registry_mobilenet.architectures import BlockV4, MobileNetV4
 from registry_mobilenet.convention import TORCH
+from registry_mobilenet.widths import divisible
 
 __all__ = ["v4_pyramid"]
 

@@ -8,12 +8,13 @@ import warnings
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from registry.discovery.index import Claim, Index
+from registry.discovery.index import Claim, Index, Kind
 from registry.discovery.records import PresetRoot
 from registry.errors import BrokenPluginError, RegistryWarning
 
 __all__ = ["preset_roots"]
 
+_KINDS: tuple[Kind, ...] = ("encoder", "architecture")
 _HOOK = "registry_preset_roots"
 # A module without the hook's name may still have it, if it takes or makes names that it does not spell.
 _SPELT_ELSEWHERE = re.compile(
@@ -27,14 +28,14 @@ def preset_roots() -> list[PresetRoot]:
     Imported are those whose module may have the hook, by its source text. What cannot serve, raises or names a folder
     that does not exist is left out with a `RegistryWarning`.
     """
-    claims = [claim for kind in ("encoder", "architecture") for claim in Index.read(kind).claims]
-    if not any(map(_may_contribute, claims)):
+    asked = {claim for claim in Index.read().claims if claim.kind in _KINDS and _may_contribute(claim)}
+    if not asked:
         return []
     from registry.discovery.plugins import usable_plugins
 
     roots = []
-    for kind in ("encoder", "architecture"):
-        for plugin in usable_plugins(kind, which=_may_contribute):
+    for kind in _KINDS:
+        for plugin in usable_plugins(kind, which=asked.__contains__):
             try:
                 paths = plugin.preset_roots()
             except BrokenPluginError as error:

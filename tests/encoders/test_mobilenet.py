@@ -13,9 +13,9 @@ from registry.backend import keras
 from registry.models.arithmetic import count_macs
 from registry.weights.assignment import assign
 from registry_mobilenet import registry_convert_weights
-from registry_mobilenet.architectures import divisible
 from registry_mobilenet.graph import mobilenet_pyramid
 from registry_mobilenet.variants import SPECS, WidthOptions, WidthV3Options, architecture_of
+from registry_mobilenet.widths import divisible
 
 BY_NAME = {spec.name: spec for spec in SPECS}
 NAMED = [spec for spec in SPECS if spec.parameters is not None]
