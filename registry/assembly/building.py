@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from registry.allocation import loading_memory
 from registry.assembly.encoder import PyramidEncoder
 from registry.assembly.pretrained import load_encoder_weights, load_weights
 from registry.assembly.segmenter import assemble
@@ -100,10 +101,11 @@ def _build(
             received=source.resolved.name,
             repair="pass weights=…, the folder of a saved preset for instance; registry.build starts one for training",
         )
-    model, spec = assemble(source.resolved)
-    report = load_weights(
-        model, spec, source, weights, encoder_weights, head_may_differ=num_classes is not None
-    )
+    with loading_memory():
+        model, spec = assemble(source.resolved)
+        report = load_weights(
+            model, spec, source, weights, encoder_weights, head_may_differ=num_classes is not None
+        )
     model.set_weights_report(report)
     return model
 

@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from registry.allocation import return_large_blocks
 from registry.backend import keras, tf
 from registry.config.recipe import DistributionConfig
 from registry.errors import TrainingError
-from registry.training.allocation import return_large_blocks
 
 __all__ = ["Devices", "open_devices", "synchronize_batch_norm"]
 

@@ -45,21 +45,23 @@ _FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})
 
 @contextmanager
 def reading(path: Path, malformed: Malformed) -> Iterator[Any]:
-    """Yield the opened file; whatever a damaged one raises becomes the format's error."""
-    try:
-        _check_heaps(path, malformed)
+    """Yield the opened file, walked before; whatever a damaged one raises becomes the format's error."""
+    with _as_malformed(path, malformed):
+        heap = endless_heap(path)
+        if heap is not None:
+            raise malformed(path, f"the pieces of its heap of texts at byte {heap} do not add up")
         with h5py.File(path, "r") as file:
             yield file
+
+
+@contextmanager
+def _as_malformed(path: Path, malformed: Malformed) -> Iterator[None]:
+    try:
+        yield
     except WeightsError:
         raise
     except Exception as error:  # damage surfaces as any of OSError, KeyError, RuntimeError, ValueError, …
         raise malformed(path, f"{type(error).__name__}: {error}") from error
-
-
-def _check_heaps(path: Path, malformed: Malformed) -> None:
-    heap = endless_heap(path)
-    if heap is not None:
-        raise malformed(path, f"the pieces of its heap of texts at byte {heap} do not add up")
 
 
 def check_links(path: Path, group: Any, malformed: Malformed) -> None:
@@ -145,7 +147,8 @@ def stored_dataset(path: Path, dataset: Any, malformed: Malformed) -> StoredArra
         raise malformed(path, f"the array {key!r} holds NaN or Inf")
 
     def read() -> np.ndarray:
-        with reading(path, malformed) as file:
+        # Heaps were walked when the file was first opened; to do it for each array would take most of the time.
+        with _as_malformed(path, malformed), h5py.File(path, "r") as file:
             return np.asarray(file[key][()])
 
     return StoredArray(tuple(dataset.shape), read, dataset.dtype)

@@ -7,9 +7,10 @@ section III.E of HDF5's file format.
 
 from __future__ import annotations
 
-import mmap
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 __all__ = ["endless_heap"]
 
@@ -17,6 +18,8 @@ __all__ = ["endless_heap"]
 _START = b"GCOL\x01\0\0\0"
 _HEADER = 16
 _PIECE = struct.Struct("<HHIQ")
+# Read block by block: all of a mapped file counts as memory of the process once it was searched.
+_BLOCK = 1 << 20
 
 
 def endless_heap(path: Path) -> int | None:
@@ -25,28 +28,43 @@ def endless_heap(path: Path) -> int | None:
     Raises:
         OSError: the file cannot be read.
     """
+    end = path.stat().st_size
     with path.open("rb") as file:
-        if path.stat().st_size < _HEADER:
-            return None
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            place = content.find(_START)
-            while place >= 0:
-                if not _adds_up(content, place):
-                    return place
-                place = content.find(_START, place + len(_START))
+        for place in _starts(file):
+            if not _adds_up(file, place, end):
+                return place
     return None
 
 
-def _adds_up(content: mmap.mmap, place: int) -> bool:
-    if place + _HEADER > len(content):
+def _starts(file: BinaryIO) -> Iterator[int]:
+    """Every place of the signature."""
+    before, offset = b"", 0
+    while True:
+        file.seek(offset)
+        block = file.read(_BLOCK)
+        if not block:
+            return
+        window, start = before + block, offset - len(before)
+        found = window.find(_START)
+        while found >= 0:
+            yield start + found
+            found = window.find(_START, found + len(_START))
+        before = window[1 - len(_START) :]
+        offset += len(block)
+
+
+def _adds_up(file: BinaryIO, place: int, end_of_file: int) -> bool:
+    if place + _HEADER > end_of_file:
         return False
-    (size,) = struct.unpack_from("<Q", content, place + 8)
+    file.seek(place + 8)
+    (size,) = struct.unpack("<Q", file.read(8))
     end = place + size
-    if end > len(content):  # memory for all of it would be taken first
+    if end > end_of_file:  # memory for all of it would be taken first
         return False
     here = place + _HEADER
     while here + _PIECE.size <= end:
-        index, _, _, length = _PIECE.unpack_from(content, here)
+        file.seek(here)
+        index, _, _, length = _PIECE.unpack(file.read(_PIECE.size))
         # Free space, which has number 0, counts its own head; every other piece is padded to eight bytes.
         step = length if index == 0 else _PIECE.size + (length + 7) // 8 * 8
         if not _PIECE.size <= step <= end - here:

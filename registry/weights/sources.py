@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from registry.catalog import PresetLike, ResolvedPreset, is_saved_preset, resolve, resolve_fetched
 from registry.catalog.saved import MODEL_FILE, PRESET_FILE
-from registry.discovery import find_encoder, list_encoders
+from registry.discovery import list_encoders, load_plugin
 from registry.errors import ModelError, UnknownEncoderError, WeightsFormatError, nearest
 from registry.pyramid import EncoderSpec
 from registry.weights import keras_hub
@@ -150,8 +150,12 @@ def _mapping_of(preset: keras_hub.KerasHubPreset, num_classes: int | None) -> di
             repair="pass num_classes, or call registry.DeepLabV3Backbone.from_preset",
         )
     class_name, arguments = preset.encoder_config()
-    specs = [(record.plugin, find_encoder(record.plugin, record.variant)[1]) for record in list_encoders()]
-    known = {spec.keras_hub_class: (plugin, spec) for plugin, spec in specs if spec.keras_hub_class}
+    known = {
+        spec.keras_hub_class: (plugin, spec)
+        for plugin in sorted({record.plugin for record in list_encoders()})
+        for spec in load_plugin(plugin).encoders.values()
+        if spec.keras_hub_class
+    }
     if class_name not in known:
         raise UnknownEncoderError(
             f"KerasHub's encoders that plugins here stand for are {', '.join(sorted(known)) or 'none'}",

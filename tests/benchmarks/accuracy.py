@@ -126,8 +126,8 @@ def page(text: str, images: int, calibration: int, compress: int | None) -> str:
     tuned = (
         ""
         if compress is None
-        else f"\nPruned, clustered: {compress} steps of fine-tuning each by the recipes `{PRESET}_pruned` and `_clustered`, then as many\n"
-        "of the quantization-aware recipe for those in int8 (PQAT, CQAT, PCQAT); see [compress a model](compress.md).\n"
+        else f"\nFine-tuned by the recipes `{PRESET}_pruned` ({compress} steps) and `_clustered` (half as many), and those in int8 (PQAT,\n"
+        "CQAT, PCQAT) by the quantization-aware recipe after that (a third); see [compress a model](compress.md).\n"
     )
     return f"""# Accuracy
 

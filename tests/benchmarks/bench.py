@@ -47,9 +47,9 @@ class Bench:
         """Height and width of the files' input."""
         return self.choose(512, 128)
 
-    def ours(self, task: str, **options: Any) -> Contestant:
-        """A task of atrous."""
-        return Contestant(Path(sys.executable), "atrous", task, options)
+    def ours(self, task: str, *, of: str = "atrous", **options: Any) -> Contestant:
+        """A task of atrous, or of another library in its environment."""
+        return Contestant(Path(sys.executable), of, task, options)
 
     def tflite(self, path: str, threads: int) -> Contestant:
         """A `.tflite` file in the interpreter of our environment."""

@@ -22,6 +22,7 @@ class Variant:
         base: name of the variant that it starts from; empty for the preset.
         overrides: of the recipe.
         mode: of the export.
+        share: of the steps that a pruned network gets, which has the most to learn again.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Variant:
     base: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)
     mode: str = "float32"
+    share: float = 1.0
 
     @property
     def folder(self) -> str:
@@ -41,6 +43,14 @@ def _pruned(sparsity: float, **others: Any) -> dict[str, Any]:
     return {f"compression.pruning.{key}": value for key, value in values.items()}
 
 
+def _clustered(name: str, clusters: int) -> Variant:
+    return Variant(name, "clustered", overrides={"compression.clustering.clusters": clusters}, share=0.5)
+
+
+def _rounded(name: str, base: str) -> Variant:
+    return Variant(name, "int8", base, mode="int8", share=1 / 3)
+
+
 VARIANTS = (
     Variant("pruned 50 %", "pruned", overrides=_pruned(0.5)),
     Variant("pruned 80 %", "pruned", overrides=_pruned(0.8)),
@@ -50,14 +60,14 @@ VARIANTS = (
         overrides=_pruned(0.5, pattern="2:4", schedule="constant", exclude=["conv1_conv"]),
     ),
     Variant("pruned 80 %, blocks 4×1", "pruned", overrides=_pruned(0.8, pattern="block")),
-    Variant("clustered, 32 values", "clustered", overrides={"compression.clustering.clusters": 32}),
-    Variant("clustered, 16 values", "clustered", overrides={"compression.clustering.clusters": 16}),
-    Variant("pruned 80 %, clustered", "clustered", "pruned 80 %"),
-    Variant("int8, pruned 50 % (PQAT)", "int8", "pruned 50 %", mode="int8"),
-    Variant("int8, pruned 80 % (PQAT)", "int8", "pruned 80 %", mode="int8"),
-    Variant("int8, clustered, 32 values (CQAT)", "int8", "clustered, 32 values", mode="int8"),
-    Variant("int8, clustered, 16 values (CQAT)", "int8", "clustered, 16 values", mode="int8"),
-    Variant("int8, pruned 80 %, clustered (PCQAT)", "int8", "pruned 80 %, clustered", mode="int8"),
+    _clustered("clustered, 32 values", 32),
+    _clustered("clustered, 16 values", 16),
+    Variant("pruned 80 %, clustered", "clustered", "pruned 80 %", share=0.5),
+    _rounded("int8, pruned 50 % (PQAT)", "pruned 50 %"),
+    _rounded("int8, pruned 80 % (PQAT)", "pruned 80 %"),
+    _rounded("int8, clustered, 32 values (CQAT)", "clustered, 32 values"),
+    _rounded("int8, clustered, 16 values (CQAT)", "clustered, 16 values"),
+    _rounded("int8, pruned 80 %, clustered (PCQAT)", "pruned 80 %, clustered"),
 )
 
 
@@ -67,16 +77,17 @@ def fine_tuned(preset: str, folder: Path, steps: int) -> Iterator[tuple[Variant,
     Args:
         preset: name of the preset, whose recipes are called after it.
         folder: of the runs.
-        steps: of each run.
+        steps: of a pruned network; a clustered one gets half of them, a quantization-aware one a third.
 
     Yields:
         A variant, and the folder of its trained preset.
     """
     trained: dict[str, Path] = {}
     for variant in VARIANTS:
+        own_steps = max(1, round(variant.share * steps))
         overrides = {
-            "steps": steps,
-            "validation.every": steps,
+            "steps": own_steps,
+            "validation.every": own_steps,
             "data.test": None,
             **variant.overrides,
         }

@@ -59,6 +59,11 @@ def build() -> Task:
     return Task(lambda: registry.build(PRESET, weights=None, encoder_weights=None).count_params())
 
 
+def load_preset(directory: str) -> Task:
+    """Build the network with a directory's weights."""
+    return Task(lambda: _load(directory).count_params())
+
+
 def predict(directory: str, size: int, batch_size: int) -> Task:
     """`model.predict` on one batch."""
     from tests.benchmarks.inputs import batch

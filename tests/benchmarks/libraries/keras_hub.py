@@ -35,6 +35,11 @@ def build() -> Task:
     return Task(lambda: FULL["resnet_50_segmenter"]().count_params())
 
 
+def load_preset(directory: str) -> Task:
+    """Build the network with a directory's weights."""
+    return Task(lambda: _segmenter(directory).count_params())
+
+
 def predict(directory: str, size: int, batch_size: int) -> Task:
     """`model.predict` on one batch."""
     from tests.benchmarks.inputs import batch

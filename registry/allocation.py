@@ -1,0 +1,73 @@
+"""How this process's memory is given back to the system: what glibc's malloc keeps of what was freed.
+
+With another C library nothing happens, and what the environment says about malloc is left alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["loading_memory", "return_large_blocks"]
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # M_… of glibc's malloc.h
+_OWN_SETTINGS = ("MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+_USUAL = 32 << 20
+"""Where glibc's threshold gets to by itself, as larger and larger blocks are freed."""
+_TRAINING = 8 << 20
+_LOADING = 1 << 20
+
+# Outside of `loading_memory`.
+_lasting = {"threshold": _USUAL}
+
+
+@contextmanager
+def loading_memory() -> Iterator[None]:
+    """Hold as little as possible beside the weights while a model is made and its weights enter.
+
+    Initial values, arrays of the file and their copies live side by side otherwise: a freed tensor has no room for
+    another of its size, since tensors are aligned, and stays with the process. Here each goes back to the system when
+    it is freed. Afterwards malloc does as before.
+    """
+    if not _set_threshold(_LOADING):
+        yield
+        return
+    try:
+        yield
+    finally:
+        _set_threshold(_lasting["threshold"])
+        _c_function("malloc_trim")(0)
+
+
+def return_large_blocks() -> bool:
+    """Let tensors of 8 MiB and more go back to the system when they are freed, and keep all others in one heap.
+
+    Left to itself, glibc raises the size from which it does so to 32 MiB, and keeps a heap for each thread, so that a
+    training step holds more than its tensors ever were at once. Smaller blocks would cost time: each comes back page by
+    page.
+
+    Returns:
+        Whether it was set.
+    """
+    if not _set_threshold(_TRAINING):
+        return False
+    _lasting["threshold"] = _TRAINING
+    return bool(_c_function("mallopt")(_ARENA_MAX, 1))
+
+
+def _set_threshold(size: int) -> bool:
+    """Blocks of at least `size` bytes go back when they are freed, and twice as much at the end of the heap."""
+    if any(name in os.environ for name in _OWN_SETTINGS):
+        return False
+    try:
+        mallopt = _c_function("mallopt")
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, size)) and bool(mallopt(_TRIM_THRESHOLD, 2 * size))
+
+
+def _c_function(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name)
