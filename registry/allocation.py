@@ -15,13 +15,14 @@ __all__ = ["loading_memory", "return_large_blocks"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # M_… of glibc's malloc.h
 _OWN_SETTINGS = ("MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
-_USUAL = 32 << 20
-"""Where glibc's threshold gets to by itself, as larger and larger blocks are freed."""
-_TRAINING = 8 << 20
-_LOADING = 1 << 20
+# Blocks from this size on go back when they are freed, and what is free at the end of the heap beyond the second size.
+# glibc gets to 32 MiB by itself, as larger and larger blocks are freed; what one prediction frees, the next one wants.
+_USUAL = (32 << 20, 256 << 20)
+_TRAINING = (8 << 20, 16 << 20)
+_LOADING = (1 << 20, 2 << 20)
 
 # Outside of `loading_memory`.
-_lasting = {"threshold": _USUAL}
+_lasting = {"thresholds": _USUAL}
 
 
 @contextmanager
@@ -32,13 +33,13 @@ def loading_memory() -> Iterator[None]:
     another of its size, since tensors are aligned, and stays with the process. Here each goes back to the system when
     it is freed. Afterwards malloc does as before.
     """
-    if not _set_threshold(_LOADING):
+    if not _set(_LOADING):
         yield
         return
     try:
         yield
     finally:
-        _set_threshold(_lasting["threshold"])
+        _set(_lasting["thresholds"])
         _c_function("malloc_trim")(0)
 
 
@@ -52,21 +53,21 @@ def return_large_blocks() -> bool:
     Returns:
         Whether it was set.
     """
-    if not _set_threshold(_TRAINING):
+    if not _set(_TRAINING):
         return False
-    _lasting["threshold"] = _TRAINING
+    _lasting["thresholds"] = _TRAINING
     return bool(_c_function("mallopt")(_ARENA_MAX, 1))
 
 
-def _set_threshold(size: int) -> bool:
-    """Blocks of at least `size` bytes go back when they are freed, and twice as much at the end of the heap."""
+def _set(thresholds: tuple[int, int]) -> bool:
     if any(name in os.environ for name in _OWN_SETTINGS):
         return False
     try:
         mallopt = _c_function("mallopt")
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(mallopt(_MMAP_THRESHOLD, size)) and bool(mallopt(_TRIM_THRESHOLD, 2 * size))
+    block, end_of_heap = thresholds
+    return bool(mallopt(_MMAP_THRESHOLD, block)) and bool(mallopt(_TRIM_THRESHOLD, end_of_heap))
 
 
 def _c_function(name: str) -> Any:
