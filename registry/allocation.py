@@ -31,7 +31,7 @@ def loading_memory() -> Iterator[None]:
 
     Initial values, arrays of the file and their copies live side by side otherwise: a freed tensor has no room for
     another of its size, since tensors are aligned, and stays with the process. Here each goes back to the system when
-    it is freed. Afterwards malloc does as before.
+    it is freed. Afterwards blocks of less than 32 MiB stay with the process, as they do in the end by themselves.
     """
     if not _set(_LOADING):
         yield

@@ -149,12 +149,13 @@ def build_encoder(
     Raises:
         Errors of `PyramidEncoder`, and WeightsError.
     """
-    encoder = PyramidEncoder(plugin, variant, output_stride, image_shape, options)
-    if weights is not None:
-        report = load_encoder_weights(
-            encoder.layers, plugin, variant, weights, encoder.get_config()["options"]
-        )
-        encoder.set_weights_report(report)
+    with loading_memory():
+        encoder = PyramidEncoder(plugin, variant, output_stride, image_shape, options)
+        if weights is not None:
+            report = load_encoder_weights(
+                encoder.layers, plugin, variant, weights, encoder.get_config()["options"]
+            )
+            encoder.set_weights_report(report)
     return encoder
 
 

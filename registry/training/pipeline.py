@@ -17,7 +17,7 @@ from registry.errors import ModelError
 from registry.training.augmentation import Augmentation, augment, fit, recolour
 from registry.training.calls import called
 
-__all__ = ["evaluation_batches", "training_batches"]
+__all__ = ["evaluation_batches", "spaced_images", "training_batches"]
 
 
 def training_batches(
@@ -113,6 +113,21 @@ def evaluation_batches(
         prepared, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     return _batched(examples, batch_size, drop_remainder=False)
+
+
+def spaced_images(data: AnnotatedImages, count: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Evenly spaced images as `evaluation_batches` gives them: what occurs, for calibration.
+
+    Args:
+        data: annotated images.
+        count: largest number of images.
+        size: height and width in pixels.
+
+    Returns:
+        uint8 (images, *size, 3).
+    """
+    spaced = evaluation_batches(data, batch_size=1, size=size, shard=(0, max(1, len(data) // count)))
+    return np.concatenate([images.numpy() for images, _ in spaced.take(count)])
 
 
 class _Order:

@@ -28,7 +28,7 @@ from registry.training.folder import RunFolder
 from registry.training.history import History
 from registry.training.learner import Learner
 from registry.training.pictures import sheet
-from registry.training.pipeline import evaluation_batches, training_batches
+from registry.training.pipeline import spaced_images, training_batches
 from registry.training.progress import Progress, Report, training_progress
 from registry.training.randomness import drawn_by_step
 from registry.training.result import TrainingRun
@@ -161,12 +161,9 @@ class Session:
 
     def _calibration_images(self) -> NDArray[np.uint8]:
         """Evenly spaced training images as the model meets them in validation: scaled to fit the crop, and padded."""
-        section, data = self._config.quantization, self._data["train"]
+        section = self._config.quantization
         count = 1 if section is None else section.calibration.images
-        spaced = evaluation_batches(
-            data, batch_size=1, size=self._config.crop, shard=(0, max(1, len(data) // count))
-        )
-        return np.concatenate([images.numpy() for images, _ in spaced.take(count)])
+        return spaced_images(self._data["train"], count, self._config.crop)
 
     def _open_validator(self) -> Validator | None:
         data, section = self._data.get("validation"), self._config.validation

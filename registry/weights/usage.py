@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import suppress
+from functools import cache
 
 from registry.catalog import list_presets, resolve
-from registry.discovery import find_encoder, list_encoders
+from registry.discovery import list_encoders, load_plugin
 from registry.errors import RegistryError
 from registry.weights.handles import is_handle
 from registry.weights.sources import DEFAULT_SOURCE
@@ -25,6 +26,7 @@ def usage() -> dict[str, list[str]]:
         if source is not None and is_handle(source):
             users[source.partition("#")[0]].append(user)
 
+    plugin_named = cache(load_plugin)  # which reads the metadata of all that is installed
     for name in list_presets():
         with suppress(RegistryError):
             config = resolve(name).config
@@ -32,7 +34,7 @@ def usage() -> dict[str, list[str]]:
                 add(config.weights.segmentation, name)
                 continue
             source = config.weights.encoder or DEFAULT_SOURCE
-            _, spec = find_encoder(config.encoder.plugin, config.encoder.variant)
+            spec = plugin_named(config.encoder.plugin).encoder(config.encoder.variant)
             add(spec.weights.get(source, source), name)
     for record in list_encoders():
         for source in dict.fromkeys(record.weights.values()):

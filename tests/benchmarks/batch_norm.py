@@ -35,11 +35,12 @@ from registry.catalog import resolve_recipe
 from registry.config.recipe import DistributionConfig
 from registry.data import DigitsInPhotographs, open_data
 from registry.evaluation import evaluate
+from registry.models.base import CLASSIFIER
 from registry.quantization.wrapper import QuantizedLayer
 from registry.training import learner as learning
 from registry.training.augmentation import Augmentation
 from registry.training.distribution import open_devices
-from registry.training.pipeline import evaluation_batches, training_batches
+from registry.training.pipeline import spaced_images, training_batches
 
 _EPSILON = 1e-3
 _MOMENTUM = 0.97  # as in the recipe that trained the preset
@@ -105,15 +106,13 @@ class _Measuring(NormalizedLayer):
 
 
 def normalized(model: Any, images: NDArray[np.uint8]) -> list[NormalizedLayer]:
-    """Let every convolution with a ReLU or without an activation normalize; the classifier is none of them."""
-    last = model.placement.graph.outputs[0]
+    """Let every convolution but the classifier normalize."""
     layers = [
         layer
         for layer in model.rounding_layers.values()
         if isinstance(layer.layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D))
         and layer.layer.use_bias
-        and layer.name != last
-        and layer.name != "segmentation_output"
+        and not layer.name.startswith(CLASSIFIER)
     ]
     for layer in layers:
         layer.__class__, layer.seen = _Measuring, []
@@ -136,9 +135,8 @@ def trained(way: str, steps: int, rate: float) -> Any:
     config = recipe.config
     data = open_data(config.data.train, num_classes=recipe.preset.config.num_classes, data_root=None)
 
-    def calibration(count: int = 200) -> NDArray[np.uint8]:
-        spaced = evaluation_batches(data, batch_size=1, size=config.crop, shard=(0, len(data) // count))
-        return np.concatenate([images.numpy() for images, _ in spaced.take(count)])
+    def calibration() -> NDArray[np.uint8]:
+        return spaced_images(data, 200, config.crop)
 
     layers: list[NormalizedLayer] = []
     calibrated: Callable[..., None] = learning.calibrated
