@@ -12,6 +12,7 @@ from registry.discovery import LoadedPlugin, find_encoder
 from registry.errors import ModelError, PyramidContractError, nearest
 from registry.models.base import Backbone, untracked
 from registry.models.encoder import attach_pyramid, pyramid_shapes
+from registry.models.symbolic import shapes_as_stated
 from registry.pyramid import EncoderSpec, check_pyramid, reported_stride
 
 __all__ = ["PyramidEncoder"]
@@ -52,7 +53,8 @@ class PyramidEncoder(Backbone):
         shape = _encoder_image_shape(spec, image_shape)
         validated = options if isinstance(options, BaseModel) else _validated_options(spec, options or {})
         inputs = keras.layers.Input(shape, name="inputs")
-        pyramid = dict(loaded.build(variant, inputs, stride, validated))
+        with shapes_as_stated():
+            pyramid = dict(loaded.build(variant, inputs, stride, validated))
         _hold_to_contract(loaded, spec, validated, stride, inputs, pyramid)
         super().__init__(inputs=inputs, outputs=pyramid, **kwargs)
         self._remember(

@@ -8,7 +8,6 @@ from registry.architecture import SegmenterArguments
 from registry.assembly.encoder import PyramidEncoder
 from registry.backend import keras
 from registry.catalog import ResolvedPreset, resolve
-from registry.compression import compressed
 from registry.config import PresetConfig
 from registry.discovery import LoadedArchitecture, find_encoder, load_architecture
 from registry.errors import SegmenterContractError
@@ -16,8 +15,8 @@ from registry.models.arguments import check_image_shape
 from registry.models.base import ImageSegmenter, deserialize
 from registry.models.encoder import pyramid_shapes
 from registry.models.preprocessing import SegmentationPreprocessor
+from registry.models.symbolic import shapes_as_stated
 from registry.pyramid import EncoderSpec, reported_stride
-from registry.quantization import quantized
 
 __all__ = ["assemble", "restore"]
 
@@ -58,9 +57,14 @@ def assemble(resolved: ResolvedPreset) -> tuple[ImageSegmenter, EncoderSpec]:
     )
     model = _built(loaded, encoder, config, arguments)
     model.set_preset_config(config)
+    # Imported only where they are wanted: tensorflow-model-optimization takes half a second.
     if config.compression is not None:
+        from registry.compression import compressed
+
         model = compressed(model, config.compression)
     if config.quantization is not None:
+        from registry.quantization import quantized
+
         model = quantized(model, config.quantization)
     return model, spec
 
@@ -85,7 +89,8 @@ def _built(
 ) -> ImageSegmenter:
     """Let the plugin build, and hold what it delivers against the contract."""
     try:
-        model = loaded.build(encoder, config.architecture, arguments)
+        with shapes_as_stated():
+            model = loaded.build(encoder, config.architecture, arguments)
         _hold_to_contract(model, encoder, arguments.num_classes)
     except SegmenterContractError as error:
         raise SegmenterContractError(

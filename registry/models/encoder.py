@@ -7,6 +7,7 @@ from typing import Any
 
 from registry.backend import keras, require_keras_model
 from registry.errors import ModelError, PyramidContractError
+from registry.models.symbolic import shapes_as_stated
 from registry.pyramid import level_stage
 
 __all__ = ["attach_pyramid", "level_strides", "pyramid_of", "pyramid_shapes", "retrace"]
@@ -68,7 +69,8 @@ def retrace(inputs: Any, pyramid: Mapping[str, Any], image_shape: tuple[int | No
     """
     new_inputs = keras.layers.Input(image_shape, name="inputs")
     # `call` replays each layer of the graph on the new tensor, where calling the model would nest it.
-    new_pyramid = keras.Model(inputs, dict(pyramid)).call(new_inputs)
+    with shapes_as_stated():
+        new_pyramid = keras.Model(inputs, dict(pyramid)).call(new_inputs)
     return new_inputs, new_pyramid
 
 

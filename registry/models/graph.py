@@ -14,6 +14,7 @@ import numpy as np
 
 from registry.backend import keras, tf
 from registry.errors import ModelError
+from registry.models.symbolic import shapes_as_stated
 
 __all__ = ["Graph", "Node", "Ref"]
 
@@ -117,7 +118,8 @@ class Graph:
         inputs = list(model.inputs)
         if size is not None and tuple(inputs[0].shape[1:3]) != size:
             new_input = keras.layers.Input((*size, inputs[0].shape[-1]), name="inputs")
-            outputs = tf.nest.flatten(keras.Model(inputs, outputs).call(new_input))
+            with shapes_as_stated():
+                outputs = tf.nest.flatten(keras.Model(inputs, outputs).call(new_input))
             inputs = [new_input]
         traced = keras.Model(inputs, outputs)
         names: dict[int, str] = {}
@@ -172,7 +174,8 @@ class Graph:
                 continue
             layer = node.layer.from_config(dict(node.config))
             arguments, keywords = node.substituted(tensors)
-            tensors[node.name] = layer(*arguments, **keywords)
+            with shapes_as_stated():
+                tensors[node.name] = layer(*arguments, **keywords)
             if node.weights:
                 layer.set_weights(node.weights)
         return [tensors[name] for name in self.outputs]
