@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import gc
 import platform
 import subprocess
 import sys
 
 import pytest
 
-from registry.allocation import loading_memory, return_large_blocks
+from registry.allocation import loading_memory, return_large_blocks, uncollected
 
 _SETTINGS = ("MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 _IS_GLIBC = platform.libc_ver()[0] == "glibc"
@@ -64,6 +65,29 @@ def test_what_is_freed_while_loading_goes_back_to_the_system(monkeypatch: pytest
     held, kept = _freed("loading")
     assert held >= 100
     assert kept <= 10
+
+
+def test_the_collector_rests_and_goes_on_as_before() -> None:
+    assert gc.isenabled()
+    with uncollected():
+        assert not gc.isenabled()
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(RuntimeError), uncollected():
+        raise RuntimeError
+    assert gc.isenabled()
+
+
+def test_a_collector_that_was_off_stays_off() -> None:
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def _freed(how: str) -> list[int]:

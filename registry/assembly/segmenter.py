@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from registry.allocation import uncollected
 from registry.architecture import SegmenterArguments
 from registry.assembly.encoder import PyramidEncoder
 from registry.backend import keras
@@ -21,6 +22,7 @@ from registry.pyramid import EncoderSpec, reported_stride
 __all__ = ["assemble", "restore"]
 
 
+@uncollected()
 def assemble(resolved: ResolvedPreset) -> tuple[ImageSegmenter, EncoderSpec]:
     """Assemble the segmenter that a preset describes.
 
