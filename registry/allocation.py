@@ -48,8 +48,8 @@ def loading_memory() -> Iterator[None]:
 def uncollected() -> Iterator[None]:
     """Let Python's collector of cycles rest while a model's layers are made.
 
-    They are tens of thousands of objects, none of which becomes garbage, and they make the collector walk through all of
-    TensorFlow's: a fifth of the time that a first build took.
+    They are tens of thousands of objects, none of which becomes garbage, and they make the collector walk through all
+    of TensorFlow's: a fifth of the time that a first build took.
     """
     was_enabled = gc.isenabled()
     gc.disable()
