@@ -9,9 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Block", "BlockKind", "SketchArguments"]
+__all__ = [
+    "CONVOLUTION_REWRITES",
+    "Block",
+    "BlockKind",
+    "SketchArguments",
+    "classifier_block",
+    "upsampling_block",
+]
 
 BlockKind = Literal["convolution", "pooling", "resizing", "joining", "classifier", "other"]
+
+CONVOLUTION_REWRITES = ("fold_batch_normalization", "fuse_activations")
+"""What becomes of a convolution with batch normalization and activation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +66,63 @@ class SketchArguments:
     output_stride: int
     num_classes: int
     size: tuple[int, int]
+
+
+def classifier_block(
+    above: str,
+    stride: int,
+    arguments: SketchArguments,
+    *,
+    name: str = "classifier",
+    rewrites: tuple[str, ...] = (),
+) -> Block:
+    """A 1×1 convolution that gives the logits.
+
+    Args:
+        above: name of what it reads.
+        stride: of that and of its output.
+        arguments: that say how many classes there are.
+        name: of the block.
+        rewrites: that act on it.
+    """
+    return Block(
+        name=name,
+        title="1×1 classifier",
+        kind="classifier",
+        inputs=(above,),
+        stride=stride,
+        channels=arguments.num_classes,
+        rewrites=rewrites,
+    )
+
+
+def upsampling_block(
+    above: str,
+    factor: int,
+    stride: int,
+    channels: int,
+    *,
+    name: str = "upsampling",
+    interpolation: str = "bilinear",
+    note: str = "",
+) -> Block:
+    """A map that becomes `factor` times as high and wide.
+
+    Args:
+        above: name of what it reads.
+        factor: along both sides.
+        stride: of its output.
+        channels: of its input and output.
+        name: of the block.
+        interpolation: between pixels.
+        note: a second line.
+    """
+    return Block(
+        name=name,
+        title=f"{interpolation} upsampling ×{factor}",
+        kind="resizing",
+        inputs=(above,),
+        stride=stride,
+        channels=channels,
+        note=note,
+    )

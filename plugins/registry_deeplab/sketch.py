@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from registry.models.rates import PAPER_RATES
-from registry.sketch import Block, SketchArguments
+from registry.sketch import CONVOLUTION_REWRITES, Block, SketchArguments, classifier_block, upsampling_block
 
 __all__ = ["blocks"]
-
-_CONVOLUTION = ("fold_batch_normalization", "fuse_activations")
 
 
 def blocks(config: Any, arguments: SketchArguments) -> list[Block]:
@@ -35,19 +33,17 @@ def blocks(config: Any, arguments: SketchArguments) -> list[Block]:
                 inputs=(made[-1].name,),
                 stride=stride,
                 channels=filters,
-                rewrites=_CONVOLUTION,
+                rewrites=CONVOLUTION_REWRITES,
             )
         )
     if factor > 1:
         made.append(
-            Block(
-                name="upsampling",
-                title=f"bilinear upsampling ×{factor}",
+            upsampling_block(
+                made[-1].name,
+                factor,
+                stride // factor,
+                filters,
                 note="aligned corners" if config.align_corners else "",
-                inputs=(made[-1].name,),
-                kind="resizing",
-                stride=stride // factor,
-                channels=filters,
             )
         )
     stride //= factor
@@ -74,7 +70,7 @@ def _aspp(config: Any, arguments: SketchArguments, level: str, stride: int) -> I
     rates = PAPER_RATES[arguments.output_stride] if rates == "auto" else rates
     rates = rates if config.aspp.atrous else ()
     filters, separable = config.aspp.filters, config.aspp.separable
-    branch = {"inputs": (level,), "stride": stride, "channels": filters, "rewrites": _CONVOLUTION}
+    branch = {"inputs": (level,), "stride": stride, "channels": filters, "rewrites": CONVOLUTION_REWRITES}
     yield Block(name="aspp_1", title="1×1 convolution", **branch)
     names = ["aspp_1"]
     for number, rate in enumerate(rates, 2):
@@ -84,7 +80,7 @@ def _aspp(config: Any, arguments: SketchArguments, level: str, stride: int) -> I
             name=f"aspp_{number}",
             title=f"3×3 {'separable ' if separable else ''}convolution",
             note=f"atrous, rate {rate}",
-            **{**branch, "rewrites": (*_CONVOLUTION, *(["drop_padding_taps"] if cut else []))},
+            **{**branch, "rewrites": (*CONVOLUTION_REWRITES, *(["drop_padding_taps"] if cut else []))},
         )
         names.append(f"aspp_{number}")
     if config.aspp.image_pooling:
@@ -96,7 +92,7 @@ def _aspp(config: Any, arguments: SketchArguments, level: str, stride: int) -> I
             inputs=(level,),
             stride=stride,
             channels=filters,
-            rewrites=_CONVOLUTION,
+            rewrites=CONVOLUTION_REWRITES,
         )
         names.append("aspp_pooling")
     yield Block(
@@ -107,7 +103,7 @@ def _aspp(config: Any, arguments: SketchArguments, level: str, stride: int) -> I
         stride=stride,
         channels=filters,
         rewrites=(
-            *_CONVOLUTION,
+            *CONVOLUTION_REWRITES,
             "drop_identities",
             *(["split_image_pooling"] if config.aspp.image_pooling else []),
         ),
@@ -122,7 +118,7 @@ def _low_level(config: Any, low: str, stride: int, filters: int, above: str) -> 
         inputs=(low,),
         stride=stride,
         channels=config.projection_filters,
-        rewrites=_CONVOLUTION,
+        rewrites=CONVOLUTION_REWRITES,
     )
     yield Block(
         name="concatenation",
@@ -145,7 +141,7 @@ def _decoder(config: Any, number: int, stride: int, above: str, reads_upsampled:
         inputs=(above,),
         stride=stride,
         channels=decoder.filters,
-        rewrites=(*_CONVOLUTION, *(["split_upsampled_blocks"] if splits else [])),
+        rewrites=(*CONVOLUTION_REWRITES, *(["split_upsampled_blocks"] if splits else [])),
     )
 
 
@@ -154,12 +150,4 @@ def _classifier(
 ) -> Block:
     pays = reads_upsampled and config.aspp.filters >= arguments.num_classes
     rewrite = "split_upsampled_blocks" if joined else "convolve_before_upsampling"
-    return Block(
-        name="classifier",
-        title="1×1 classifier",
-        kind="classifier",
-        inputs=(above,),
-        stride=stride,
-        channels=arguments.num_classes,
-        rewrites=(rewrite,) if pays else (),
-    )
+    return classifier_block(above, stride, arguments, rewrites=(rewrite,) if pays else ())

@@ -8,28 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from registry.sketch import Block, SketchArguments
+from registry.sketch import CONVOLUTION_REWRITES, Block, SketchArguments, classifier_block, upsampling_block
 
 __all__ = ["SKETCHES"]
 
-_CONVOLUTION = ("fold_batch_normalization", "fuse_activations")
-_WITH_DROPOUT = (*_CONVOLUTION, "drop_identities")
+_WITH_DROPOUT = (*CONVOLUTION_REWRITES, "drop_identities")
 
 
 def _deepest_first(keys: Iterable[str]) -> list[str]:
     return sorted(set(keys), reverse=True)
-
-
-def _classifier(name: str, above: str, stride: int, arguments: SketchArguments, **more: Any) -> Block:
-    return Block(
-        name=name,
-        title="1×1 classifier",
-        kind="classifier",
-        inputs=(above,),
-        stride=stride,
-        channels=arguments.num_classes,
-        **more,
-    )
 
 
 def _lr_aspp(config: Any, arguments: SketchArguments) -> list[Block]:
@@ -44,7 +31,7 @@ def _lr_aspp(config: Any, arguments: SketchArguments) -> list[Block]:
             inputs=(high,),
             stride=deep,
             channels=config.filters,
-            rewrites=_CONVOLUTION,
+            rewrites=CONVOLUTION_REWRITES,
         ),
         Block(
             name="gate",
@@ -63,12 +50,12 @@ def _lr_aspp(config: Any, arguments: SketchArguments) -> list[Block]:
             stride=deep,
             channels=config.filters,
         ),
-        _classifier("high", "gated", deep, arguments),
+        classifier_block("gated", deep, arguments, name="high"),
     ]
     if deep > shallow:
-        made.append(_upsampled("upsampling", "high", deep // shallow, shallow, arguments.num_classes))
+        made.append(upsampling_block("high", deep // shallow, shallow, arguments.num_classes))
     made += [
-        _classifier("low", low, shallow, arguments),
+        classifier_block(low, shallow, arguments, name="low"),
         Block(
             name="sum",
             title="add",
@@ -79,19 +66,6 @@ def _lr_aspp(config: Any, arguments: SketchArguments) -> list[Block]:
         ),
     ]
     return made
-
-
-def _upsampled(
-    name: str, above: str, factor: int, stride: int, channels: int, interpolation: str = "bilinear"
-) -> Block:
-    return Block(
-        name=name,
-        title=f"{interpolation} upsampling ×{factor}",
-        kind="resizing",
-        inputs=(above,),
-        stride=stride,
-        channels=channels,
-    )
 
 
 def _fpn(config: Any, arguments: SketchArguments) -> list[Block]:
@@ -125,7 +99,7 @@ def _fpn(config: Any, arguments: SketchArguments) -> list[Block]:
                 inputs=(f"pyramid_{key}",),
                 stride=shallow,
                 channels=config.filters,
-                rewrites=_CONVOLUTION,
+                rewrites=CONVOLUTION_REWRITES,
             )
         )
         branches.append(made[-1].name)
@@ -141,7 +115,7 @@ def _fpn(config: Any, arguments: SketchArguments) -> list[Block]:
                 rewrites=("drop_identities", *(["combine_in_pairs"] if len(branches) > 2 else [])),
             )
         )
-    return [*made, _classifier("classifier", made[-1].name, shallow, arguments)]
+    return [*made, classifier_block(made[-1].name, shallow, arguments)]
 
 
 def _unet(config: Any, arguments: SketchArguments) -> list[Block]:
@@ -154,8 +128,13 @@ def _unet(config: Any, arguments: SketchArguments) -> list[Block]:
         target = strides[key] if key else 1
         if stride > target:
             made.append(
-                _upsampled(
-                    f"upsampling_{number}", above, stride // target, target, channels, config.interpolation
+                upsampling_block(
+                    above,
+                    stride // target,
+                    target,
+                    channels,
+                    name=f"upsampling_{number}",
+                    interpolation=config.interpolation,
                 )
             )
             above, stride = made[-1].name, target
@@ -167,11 +146,11 @@ def _unet(config: Any, arguments: SketchArguments) -> list[Block]:
                 inputs=(key, above) if key else (above,),
                 stride=stride,
                 channels=filters,
-                rewrites=_CONVOLUTION,
+                rewrites=CONVOLUTION_REWRITES,
             )
         )
         above, channels = made[-1].name, filters
-    return [*made, _classifier("classifier", above, stride, arguments)]
+    return [*made, classifier_block(above, stride, arguments)]
 
 
 def _pspnet(config: Any, arguments: SketchArguments) -> list[Block]:
@@ -188,7 +167,7 @@ def _pspnet(config: Any, arguments: SketchArguments) -> list[Block]:
             inputs=(level,),
             stride=stride,
             channels=filters,
-            rewrites=_CONVOLUTION,
+            rewrites=CONVOLUTION_REWRITES,
         )
         for number, bins in enumerate(config.bins, 1)
     ]
@@ -203,7 +182,7 @@ def _pspnet(config: Any, arguments: SketchArguments) -> list[Block]:
             rewrites=_WITH_DROPOUT,
         )
     )
-    return [*made, _classifier("classifier", "convolution", stride, arguments)]
+    return [*made, classifier_block("convolution", stride, arguments)]
 
 
 def _segformer(config: Any, arguments: SketchArguments) -> list[Block]:
@@ -234,7 +213,7 @@ def _segformer(config: Any, arguments: SketchArguments) -> list[Block]:
         channels=config.filters,
         rewrites=(*_WITH_DROPOUT, *(["split_upsampled_blocks"] if splits else [])),
     )
-    return [*made, fused, _classifier("classifier", "fusion", shallow, arguments)]
+    return [*made, fused, classifier_block("fusion", shallow, arguments)]
 
 
 SKETCHES: Mapping[str, Callable[[Any, SketchArguments], list[Block]]] = {
