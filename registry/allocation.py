@@ -46,9 +46,9 @@ def loading_memory() -> Iterator[None]:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Let Python's collector of cycles rest while a model's layers are made.
+    """Let Python's collector of cycles rest while a model is made and its weights enter.
 
-    They are tens of thousands of objects, none of which becomes garbage, and they make the collector walk through all
+    Layers are tens of thousands of objects, none of which becomes garbage, and they make the collector walk through all
     of TensorFlow's: a fifth of the time that a first build took.
     """
     was_enabled = gc.isenabled()

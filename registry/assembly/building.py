@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from registry.allocation import loading_memory
+from registry.allocation import loading_memory, uncollected
 from registry.assembly.encoder import PyramidEncoder
 from registry.assembly.pretrained import load_encoder_weights, load_weights
 from registry.assembly.segmenter import assemble
@@ -101,7 +101,7 @@ def _build(
             received=source.resolved.name,
             repair="pass weights=…, the folder of a saved preset for instance; registry.build starts one for training",
         )
-    with loading_memory():
+    with loading_memory(), uncollected():
         model, spec = assemble(source.resolved)
         report = load_weights(
             model, spec, source, weights, encoder_weights, head_may_differ=num_classes is not None
@@ -149,7 +149,7 @@ def build_encoder(
     Raises:
         Errors of `PyramidEncoder`, and WeightsError.
     """
-    with loading_memory():
+    with loading_memory(), uncollected():
         encoder = PyramidEncoder(plugin, variant, output_stride, image_shape, options)
         if weights is not None:
             report = load_encoder_weights(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from registry.allocation import uncollected
 from registry.architecture import SegmenterArguments
 from registry.assembly.encoder import PyramidEncoder
 from registry.backend import keras
@@ -22,7 +21,6 @@ from registry.pyramid import EncoderSpec, reported_stride
 __all__ = ["assemble", "restore"]
 
 
-@uncollected()
 def assemble(resolved: ResolvedPreset) -> tuple[ImageSegmenter, EncoderSpec]:
     """Assemble the segmenter that a preset describes.
 
