@@ -8,6 +8,7 @@ import pytest
 import registry
 from registry.errors import OutputPathError
 from registry.metadata import read_metadata
+from registry.testing.randomizing import randomize
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,34 @@ def test_the_report_of_a_quantized_file_compares_layer_by_layer(small_model, tmp
     assert len(document["layers"]) > 10
     assert document["export"]["quantization"] == "int8"
     assert len(document["pictures"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::registry.errors.RegistryWarning")
+@pytest.mark.parametrize("mode", ["int8", "int16x8"])
+def test_no_rewrite_for_integers_counts_as_an_error_of_the_layer(tmp_path, photographs, mode):
+    """Without its factor of 1/6, a hard swish gives six times what it did, on both sides of the comparison."""
+    preset = {
+        "encoder": {"plugin": "mobilenet", "variant": "mobilenet_v3_small_050_torch"},
+        "architecture": {"name": "lr_aspp"},
+        "num_classes": 3,
+    }
+    model = registry.build(preset, weights=None, encoder_weights=None)
+    randomize(model, np.asarray(model.preprocessor(photographs.astype(np.float32))), common=0.3)
+    registry.export(
+        model,
+        tmp_path / "swish.tflite",
+        size=64,
+        quantization=mode,
+        calibration=photographs,
+        write_report=True,
+        progress=False,
+    )
+    layers = json.loads((tmp_path / "swish.report.json").read_text())["layers"]
+    gated = [layer for layer in layers if "squeeze_excite" in layer["layer"]]
+    assert len(gated) > 10
+    assert all(layer["sqnr_db"] > 0 for layer in layers)
+    assert max(layer["added_noise"] for layer in layers) < 0.3
 
 
 def test_a_report_that_cannot_be_written_stops_the_export_before_any_work(small_model, tmp_path):
