@@ -55,13 +55,12 @@ def randomize(model: Any, images: NDArray[np.float32], seed: int = 0, *, common:
 def _drawn(variable: Any, rng: np.random.Generator, common: float) -> NDArray[Any]:
     shape = tuple(variable.shape)
     name = variable.name.rsplit("/", 1)[-1].split(":")[0]
+    if "depthwise_kernel" in name:
+        return rng.normal(0, np.sqrt(2 / np.prod(shape[:2])), shape)
     if len(shape) >= 2:
-        taps = (
-            2 if "depthwise_kernel" in name else len(shape) - 1
-        )  # axes that one value of the output sums over
-        deviation = np.sqrt(2 / np.prod(shape[:taps]))
+        deviation = np.sqrt(2 / np.prod(shape[:-1]))
         values = rng.normal(0, deviation, shape)
-        return values + rng.normal(0, common * deviation, shape[taps:]) if common else values
+        return values + rng.normal(0, common * deviation, shape[-1]) if common else values
     if "beta" in name or "bias" in name:
         return rng.normal(0, 0.1, shape)
     return rng.uniform(0.5, 1.5, shape)  # factors: gamma, a layer scale
