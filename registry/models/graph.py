@@ -159,6 +159,7 @@ class Graph:
         ]
         return keras.Model(inputs, self.append_to(inputs), name=self.name)
 
+    @shapes_as_stated()
     def append_to(self, inputs: Sequence[Any]) -> list[Any]:
         """Continue another functional graph by this one's layers, with its weights.
 
@@ -174,8 +175,7 @@ class Graph:
                 continue
             layer = node.layer.from_config(dict(node.config))
             arguments, keywords = node.substituted(tensors)
-            with shapes_as_stated():
-                tensors[node.name] = layer(*arguments, **keywords)
+            tensors[node.name] = layer(*arguments, **keywords)
             if node.weights:
                 layer.set_weights(node.weights)
         return [tensors[name] for name in self.outputs]
