@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,20 +39,36 @@ def randomize(model: Any, images: NDArray[np.float32], seed: int = 0, *, common:
         for variable in layer.weights:
             if id(variable) not in statistics or not layer.trainable:
                 variable.assign(_drawn(variable, rng, common))
-    normalizations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in normalizations]
-    for layer in normalizations:
-        layer.momentum = 0.0  # the moving statistics become the batch's
-    model(images, training=True)
-    for layer, momentum in zip(normalizations, momenta, strict=True):
-        layer.momentum = momentum
+    with _measuring([layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)], rng):
+        model(images, training=False)
+    return model
+
+
+@contextlib.contextmanager
+def _measuring(normalizations: list[Any], rng: np.random.Generator) -> Iterator[None]:
+    """Each layer takes the statistics of what reaches it, before it normalizes by them.
+
+    All in one pass: a layer that measured what the others pass on in training, where each normalizes by the batch
+    itself, would not know the shifts that inference brings. They add up until they are all that a network says.
+    """
+
+    def measured(layer: Any, inputs: Any, *_: Any, **__: Any) -> Any:
+        values = np.asarray(inputs, np.float64).reshape(-1, inputs.shape[-1])
+        mean, variance = values.mean(0), values.var(0)
         # Off the measured ones, so that a folded normalization differs from an unfolded one that lacks a term. A
         # channel that hardly moves on few images would be blown up on others, layer after layer.
-        mean, measured = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
-        variance = np.maximum(measured, 0.2 * np.median(measured)) + 1e-6
+        variance = np.maximum(variance, 0.2 * np.median(variance)) + 1e-6
         layer.moving_mean.assign(mean + rng.normal(0, 0.1, mean.shape) * np.sqrt(variance))
         layer.moving_variance.assign(variance * rng.uniform(0.8, 1.25, mean.shape))
-    return model
+        return type(layer).call(layer, inputs, training=False)
+
+    for layer in normalizations:
+        layer.call = functools.partial(measured, layer)
+    try:
+        yield
+    finally:
+        for layer in normalizations:
+            del layer.call
 
 
 def _drawn(variable: Any, rng: np.random.Generator, common: float) -> NDArray[Any]:
