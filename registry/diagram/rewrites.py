@@ -22,6 +22,7 @@ REWRITES: Mapping[str, str] = {
     "fold_stem_into_depth": "the first convolution reads 2×2 squares of pixels",
     "factor_hard_swish": "hard-swish becomes a sum and a product",
     "combine_in_pairs": "a sum of many is added two by two, each result with a range",
+    "average_by_convolution": "an average becomes a depthwise convolution by a constant",
 }
-INTEGER_ONLY = ("fold_stem_into_depth", "factor_hard_swish", "combine_in_pairs")
+INTEGER_ONLY = ("fold_stem_into_depth", "factor_hard_swish", "combine_in_pairs", "average_by_convolution")
 """Those that act where the file computes with integers."""

@@ -1,7 +1,7 @@
-"""Atrous pooling: what strided pooling becomes when its stride turns into a rate.
+"""Pooling of other kinds: at an atrous rate, which a stride turns into, and by convolution.
 
-tf-keras has none, and `tf.nn.pool` rearranges the batch around a dilated window. Here a window is taken apart into
-shifted copies of the map, which TFLite knows as slices, in float and in integers.
+Of atrous pooling tf-keras has none, and `tf.nn.pool` rearranges the batch around a dilated window. Here a window is
+taken apart into shifted copies of the map, which TFLite knows as slices, in float and in integers.
 
 All tensors are NHWC: (batch, height, width, channels).
 """
@@ -9,13 +9,14 @@ All tensors are NHWC: (batch, height, width, channels).
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 from registry.backend import keras, tf
 from registry.errors import ModelError
 
-__all__ = ["AtrousAveragePooling2D", "AtrousMaxPooling2D"]
+__all__ = ["AtrousAveragePooling2D", "AtrousMaxPooling2D", "ConvolvedAveragePooling2D"]
 
 _register = keras.saving.register_keras_serializable(package="atrous")
 
@@ -161,6 +162,22 @@ class AtrousAveragePooling2D(_AtrousPooling2D):
         reach = distances[-1] - distances[0]
         starts = [distance - distances[0] for distance in distances]
         return [tf.ensure_shape(_part(padded, axis, start, start - reach), x.shape) for start in starts]
+
+
+@_register
+class ConvolvedAveragePooling2D(keras.layers.AveragePooling2D):
+    """`AveragePooling2D` as a depthwise convolution by a constant, which integer delegates compute.
+
+    The two are equal where every window lies inside of the map; at a border, this one averages with zeros. It has no
+    weights, so that nothing trains, prunes or clusters the constant.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Pool; the dtype stays as it is."""
+        kernel = tf.fill(
+            (*self.pool_size, inputs.shape[-1], 1), tf.cast(1 / math.prod(self.pool_size), inputs.dtype)
+        )
+        return keras.backend.depthwise_conv2d(inputs, kernel, strides=self.strides, padding=self.padding)
 
 
 def _added(taps: list[Any], observe: Callable[[Any], Any]) -> Any:

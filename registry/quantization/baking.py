@@ -17,7 +17,7 @@ from registry.quantization.quantizers import KernelRounding, whole_range
 from registry.quantization.rules import Fixed, Own, Same, Steps
 from registry.quantization.segmenter import QuantizedSegmenter
 from registry.quantization.wrapper import QuantizedLayer
-from registry.rewrites import drop_padding_taps, fold_stem_into_depth
+from registry.rewrites import average_by_convolution, drop_padding_taps, fold_stem_into_depth
 
 __all__ = ["FixedRounding", "bake"]
 
@@ -157,8 +157,10 @@ def bake(
     """
     graph = Graph.of(_with_ranges(model, activations=activations).to_keras(), size)
     rewrites = [drop_padding_taps]
-    if model.placement.bits == 8:  # of 16 bits there is no SPACE_TO_DEPTH
-        rewrites.append(fold_stem_into_depth)
+    if (
+        model.placement.bits == 8
+    ):  # of 16 bits there is no SPACE_TO_DEPTH, and no delegate that lacks averages
+        rewrites += [fold_stem_into_depth, average_by_convolution]
     applied = {rewrite.__name__: rewrite(graph) for rewrite in rewrites}
     if activations:
         _round_whole_kernels(graph, model)

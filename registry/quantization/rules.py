@@ -178,6 +178,7 @@ _RULES: dict[type, Rule] = {
     # What moves values.
     keras.layers.MaxPooling2D: Same(),
     keras.layers.AveragePooling2D: Same(blends=True),
+    pooling.ConvolvedAveragePooling2D: Same(blends=True),
     keras.layers.GlobalMaxPooling2D: Same(),
     pooling.AtrousMaxPooling2D: Same(),
     keras.layers.UpSampling2D: Same(blends=True),

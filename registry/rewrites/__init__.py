@@ -19,6 +19,7 @@ from registry.rewrites.concatenation import split_image_pooling, split_upsampled
 from registry.rewrites.dilation import drop_padding_taps
 from registry.rewrites.graph import Graph, Node, Ref
 from registry.rewrites.hard_swish import factor_hard_swish
+from registry.rewrites.pooling import average_by_convolution
 from registry.rewrites.resizing import convolve_before_upsampling, merge_nearest_upsampling
 from registry.rewrites.segmenter import FoldedSegmenter, drop_final_activation
 from registry.rewrites.stem import fold_stem_into_depth
@@ -32,6 +33,7 @@ __all__ = [
     "Graph",
     "Node",
     "Ref",
+    "average_by_convolution",
     "drop_final_activation",
     "drop_padding_taps",
     "fold_stem_into_depth",
@@ -58,7 +60,7 @@ Activations = Literal["float32", "int8", "int16"]
 # Exact as well, and a gain for integer kernels only: in float32 some cost time. Of 16 bits there is no HARD_SWISH.
 INTEGER_REWRITES: Mapping[Activations, tuple[Callable[[Graph], int], ...]] = {
     "float32": (),
-    "int8": (fold_stem_into_depth, factor_hard_swish, combine_in_pairs),
+    "int8": (fold_stem_into_depth, factor_hard_swish, combine_in_pairs, average_by_convolution),
     "int16": (factor_hard_swish, combine_in_pairs),
 }
 

@@ -39,7 +39,8 @@ def randomize(model: Any, images: NDArray[np.float32], seed: int = 0, *, common:
         for variable in layer.weights:
             if id(variable) not in statistics or not layer.trainable:
                 variable.assign(_drawn(variable, rng, common))
-    with _measuring([layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)], rng):
+    normalizations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    with _measuring(normalizations, rng):
         model(images, training=False)
     return model
 
