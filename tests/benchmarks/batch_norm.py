@@ -1,6 +1,11 @@
-"""Measure whether quantization-aware training would gain by training batch normalization, on the embedded preset.
+"""Measure whether quantization-aware training would gain by training batch normalization.
 
     python tests/benchmarks/batch_norm.py [--steps 400] [--rate 0.00005] [--images 200]
+
+of the embedded preset, or of what a recipe for digits has trained, such as a network of depthwise convolutions:
+
+    atrous train tests/benchmarks/depthwise_digits.yaml --output build/depthwise_digits
+    python tests/benchmarks/batch_norm.py --run build/depthwise_digits
 
 Three ways from the same weights, each with the steps and the rate of the quantization-aware recipe:
 
@@ -16,9 +21,11 @@ Prints mean IoU on test sets of three seeds. Not a test: nothing is asserted.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import statistics
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -31,7 +38,7 @@ from accuracy import PRESET, SEEDS
 
 import registry
 from registry.backend import keras, tf
-from registry.catalog import resolve_recipe
+from registry.catalog import ResolvedRecipe, resolve_recipe
 from registry.config.recipe import DistributionConfig
 from registry.data import DigitsInPhotographs, open_data
 from registry.evaluation import evaluate
@@ -126,13 +133,24 @@ def normalized(model: Any, images: NDArray[np.uint8]) -> list[NormalizedLayer]:
     return layers
 
 
-def trained(way: str, steps: int, rate: float) -> Any:
+def recipe_of(run: Path | None, steps: int, rate: float) -> ResolvedRecipe:
+    """The embedded preset's quantization-aware recipe, for what a run has left and the data that it had."""
+    changes: dict[str, Any] = {"steps": steps, "learning_rate.peak": rate}
+    if run is not None:
+        former = resolve_recipe(run / "recipe.yaml").config
+        changes |= {"preset": str((run / "model" / "preset.yaml").resolve()), "crop": former.crop}
+        for part in ("train", "test"):
+            section = getattr(former.data, part).model_dump(include={"size", "digit_size", "most_digits"})
+            changes |= {f"data.{part}.{key}": value for key, value in section.items()}
+    return resolve_recipe(f"{PRESET}_int8", overrides=changes)
+
+
+def trained(way: str, recipe: ResolvedRecipe) -> Any:
     """The quantized model that a way leads to."""
-    changes: dict[str, Any] = {"steps": steps, "learning_rate.peak": rate, "data.test": None}
+    config, steps = recipe.config, recipe.config.steps
     if way == "float":
-        changes["quantization"] = None
-    recipe = resolve_recipe(f"{PRESET}_int8", overrides=changes)
-    config = recipe.config
+        config = config.model_copy(update={"quantization": None})
+        recipe = dataclasses.replace(recipe, config=config)
     data = open_data(config.data.train, num_classes=recipe.preset.config.num_classes, data_root=None)
 
     def calibration() -> NDArray[np.uint8]:
@@ -179,12 +197,15 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--rate", type=float, default=0.00005, help="peak of the learning rate")
+    parser.add_argument("--run", type=Path, help="folder of a run that has trained another preset")
     parser.add_argument("--images", type=int, default=200, help="of each test set")
     arguments = parser.parse_args()
-    tests = [DigitsInPhotographs("test", arguments.images, size=(128, 128), seed=seed) for seed in SEEDS]
+    recipe = recipe_of(arguments.run, arguments.steps, arguments.rate)
+    kind = recipe.config.data.test.model_dump(include={"size", "digit_size", "most_digits"})
+    tests = [DigitsInPhotographs("test", arguments.images, seed=seed, **kind) for seed in SEEDS]
     print(f"| {arguments.steps} steps at {arguments.rate:g} | mean IoU | each test set |\n|---|---|---|")
     for way in WAYS:
-        model = trained(way, arguments.steps, arguments.rate)
+        model = trained(way, recipe)
         scores = [evaluate(model, data).scores.mean_iou for data in tests]
         listed = ", ".join(f"{score:.4f}" for score in scores)
         print(f"| {way} | {statistics.mean(scores):.4f} | {listed} |", flush=True)
