@@ -44,13 +44,19 @@ def figures():
 
 
 def varied_images():
-    """Noise, from fine to coarse, at contrasts and brightnesses that differ: batch statistics need some spread."""
+    """Noise, fine and coarse at once, so that it has something to say at every stride, as photographs have.
+
+    Contrasts and brightnesses differ: batch statistics need some spread.
+    """
     chance = np.random.default_rng(0)
     images = []
-    for number in range(8):
-        block = 2 ** (number % 5)
-        noise = chance.normal(0, 1, (SIZE[0] // block, SIZE[1] // block, 3)).repeat(block, 0).repeat(block, 1)
-        images.append(chance.uniform(60, 190) + chance.uniform(15, 70) * noise)
+    for _ in range(8):
+        octaves = [
+            chance.normal(0, 1, (SIZE[0] // block, SIZE[1] // block, 3)).repeat(block, 0).repeat(block, 1)
+            for block in (1, 2, 4, 8, 16, 32)
+        ]
+        noise = np.sum(octaves, 0) / len(octaves) ** 0.5
+        images.append(chance.uniform(90, 160) + chance.uniform(30, 70) * noise)
     return np.clip(images, 0, 255).astype(np.uint8)
 
 
@@ -71,7 +77,7 @@ def living_model(name):
     keras.utils.set_random_seed(0)
     model = registry.build(name, weights=None)
     # Fresh statistics let a deep network's signal die, and then there is nothing to compare.
-    randomize(model, np.asarray(model.preprocessor(varied_images().astype(np.float32))), common=0.3)
+    randomize(model, np.asarray(model.preprocessor(varied_images().astype(np.float32))), common=0.6)
     return model
 
 
