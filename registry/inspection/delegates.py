@@ -18,6 +18,8 @@ __all__ = ["DelegateReport", "GpuObstacle", "Outside", "inspect_delegates", "par
 WORKER = "registry.inspection.worker"
 LOAD_SECONDS = 300.0
 _DELEGATE = "DELEGATE"
+_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+"""Of numbers to another type. uint8 pixels become int8 by one: XNNPACK's own keeps the type."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class DelegateReport:
     xnnpack_partitions: int
     outside: tuple[Outside, ...]
     gpu_obstacles: tuple[GpuObstacle, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether XNNPACK computes all of it in one piece; converting what goes in and comes out cuts nothing."""
+        return self.xnnpack_partitions == 1 and all(entry.name in _CONVERSIONS for entry in self.outside)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready content."""

@@ -75,11 +75,10 @@ def _tiles(report: Report) -> Markup:
     tiles.append(tile(count_text(inspection.parameters), "parameters"))
     tiles.append(tile(f"{inspection.mac_shares.get('int8', 0):.1%}", "of the MACs in int8"))
     if delegates:
-        whole = not delegates.outside and delegates.xnnpack_partitions == 1
         share = f"{delegates.xnnpack_operations}/{delegates.operations}"
         label = f"in XNNPACK, {delegates.xnnpack_partitions} partition"
         label += "" if delegates.xnnpack_partitions == 1 else "s"
-        tiles.append(tile(share, label, "good" if whole else "bad"))
+        tiles.append(tile(share, label, "good" if delegates.is_whole else "bad"))
         refused = len(delegates.gpu_obstacles)
         tiles.append(tile(refused or "all fit", "GPU delegate" + (" refuses" if refused else ""),
                            "bad" if refused else "good"))  # fmt: skip
@@ -189,6 +188,10 @@ def _delegates(delegates: DelegateReport) -> Markup:
     if delegates.outside:
         rows = [(entry.index, _operation(entry.name), _layer(entry.layer)) for entry in delegates.outside]
         parts.append(table(("#", "outside of XNNPACK", "layer"), rows, numbers=(0,)))
+        if delegates.is_whole:
+            parts.append(
+                element("p", "That only changes the type of what goes in or comes out, and cuts nothing.")
+            )
     if delegates.gpu_obstacles:
         refused = [
             (entry.index, _operation(entry.name), entry.reason, _layer(entry.layer))

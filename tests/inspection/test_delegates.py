@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from registry.errors import ModelError
 from registry.inspection import inspect_delegates, inspect_model
-from registry.inspection.delegates import partition
+from registry.inspection.delegates import Outside, partition
 from registry.inspection.gpu import gpu_obstacle
 
 
@@ -16,6 +18,7 @@ def test_a_network_for_the_fast_path_is_one_partition(files, kind):
     assert (report.xnnpack_partitions, report.outside) == (1, ())
     assert report.xnnpack_operations == report.operations
     assert report.gpu_obstacles == ()
+    assert report.is_whole
 
 
 def test_what_a_delegate_leaves_is_named(files):
@@ -23,6 +26,15 @@ def test_what_a_delegate_leaves_is_named(files):
     assert {entry.name for entry in report.outside} == {"SPACE_TO_BATCH_ND", "ARG_MAX"}
     assert [entry.name for entry in report.gpu_obstacles] == ["SPACE_TO_BATCH_ND", "ARG_MAX"]
     assert "not supported" in str(report)
+    assert not report.is_whole
+
+
+def test_a_conversion_at_an_end_cuts_nothing(files):
+    report = delegates_of(files["int8"])
+    converting = replace(report, outside=(Outside(0, "QUANTIZE", "pixels"),))
+    assert converting.is_whole
+    assert not replace(converting, xnnpack_partitions=2).is_whole
+    assert not replace(report, outside=(Outside(9, "HARD_SWISH", "act"),)).is_whole
 
 
 def test_int16_values_are_not_for_the_gpu(files):
