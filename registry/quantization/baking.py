@@ -157,9 +157,7 @@ def bake(
     """
     graph = Graph.of(_with_ranges(model, activations=activations).to_keras(), size)
     rewrites = [drop_padding_taps]
-    if (
-        model.placement.bits == 8
-    ):  # of 16 bits there is no SPACE_TO_DEPTH, and no delegate that lacks averages
+    if model.placement.bits == 8:  # of 16 bits there is no SPACE_TO_DEPTH, and no delegate to stay in
         rewrites += [fold_stem_into_depth, average_by_convolution]
     applied = {rewrite.__name__: rewrite(graph) for rewrite in rewrites}
     if activations:
