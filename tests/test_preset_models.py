@@ -77,7 +77,7 @@ def living_model(name):
     keras.utils.set_random_seed(0)
     model = registry.build(name, weights=None)
     # Fresh statistics let a deep network's signal die, and then there is nothing to compare.
-    randomize(model, np.asarray(model.preprocessor(varied_images().astype(np.float32))), common=0.6)
+    randomize(model, np.asarray(model.preprocessor(varied_images().astype(np.float32))))
     return model
 
 

@@ -74,7 +74,7 @@ def test_no_rewrite_for_integers_counts_as_an_error_of_the_layer(tmp_path, photo
         "num_classes": 3,
     }
     model = registry.build(preset, weights=None, encoder_weights=None)
-    randomize(model, np.asarray(model.preprocessor(photographs.astype(np.float32))), common=0.3)
+    randomize(model, np.asarray(model.preprocessor(photographs.astype(np.float32))))
     registry.export(
         model,
         tmp_path / "swish.tflite",
