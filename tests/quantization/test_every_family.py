@@ -27,6 +27,9 @@ ENCODERS = [
 ]
 HEADS = ["deeplab_v3", "deeplab_v3_plus", "lr_aspp", "fpn", "unet", "pspnet", "segformer"]
 SIZE = (64, 64)
+# The file against the model that rounds, in standard deviations of its scores; attention multiplies what it is given.
+LARGEST_DIFFERENCE = 0.05
+LARGEST_WITH_ATTENTION = 0.15
 # Kernels round a sum that lies between two steps one way or the other, and a network carries that on: TFLite's own two
 # sets of kernels differ by up to 2.5 steps of the output here. A model that rounds like them differs by no more.
 MOST_OF_KERNELS = 1.1
@@ -76,7 +79,7 @@ def steps(path, images, kernels):
     return np.concatenate(scores), result["quantization"]
 
 
-def check(preset, images, tmp_path):
+def check(preset, images, tmp_path, largest=LARGEST_DIFFERENCE):
     keras.utils.set_random_seed(0)
     model = randomize(registry.build(preset, weights=None))
     rounded = registry.quantize(model, calibration=images, size=SIZE, progress=False)
@@ -94,6 +97,9 @@ def check(preset, images, tmp_path):
     own = np.concatenate([rounded.predict(image[None].astype(np.float32), verbose=0) for image in seen])
     of_kernels = np.abs(with_delegate - without).mean()
     assert of_kernels < MOST_CHAOTIC * with_delegate.std()
+    # Of U-Net here, TFLite's kernels differ by more than that: then they are the measure.
+    most = max(largest * report.parity.reference_std, MOST_OF_KERNELS * of_kernels * size)
+    assert report.parity.mean_abs < most
     assert np.abs(own / size + zero - with_delegate).mean() <= MOST_OF_KERNELS * of_kernels + OFTEN_ENOUGH
 
 
@@ -105,7 +111,7 @@ def test_every_family(plugin, variant, images, tmp_path):
         "architecture": {"name": "fpn"},
         "num_classes": 3,
     }
-    check(preset, images, tmp_path)
+    check(preset, images, tmp_path, LARGEST_WITH_ATTENTION if plugin == "mit" else LARGEST_DIFFERENCE)
 
 
 @pytest.mark.sweep
